@@ -1,0 +1,163 @@
+"""Who writes what whom reads: adds missing producers, orders them in stages, refuses what cannot be satisfied.
+
+A reader needs a writer that runs earlier in the life of a request: screeners, then data producers, then
+admitters, then the scheduling cycle, then what follows a dispatch. Producers are ordered among themselves by
+their keys. A key that is only read optionally orders its producers where it can, and makes none.
+"""
+
+from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from turnout.config.assembly import Assembly, Instance
+from turnout.config.catalogue import IN_FLIGHT_PRODUCER
+from turnout.config.problems import one_of, shown
+from turnout.config.shape import REPAIRED
+from turnout.framework import (
+    PROMPT,
+    Admitter,
+    DataProducer,
+    Filter,
+    Named,
+    Picker,
+    PreRequest,
+    ProfileHandler,
+    ResponseBody,
+    ResponseComplete,
+    ResponseHeaders,
+    Scorer,
+    Screener,
+    StateKey,
+)
+from turnout.framework.registry import serves
+
+Key = StateKey[Any]
+Stages = tuple[tuple[Named[DataProducer], ...], ...]
+
+_STEPS: tuple[tuple[type, ...], ...] = (
+    (Screener,),
+    (DataProducer,),
+    (Admitter,),
+    (ProfileHandler, Filter, Scorer, Picker),
+    (PreRequest,),
+    (ResponseHeaders,),
+    (ResponseBody,),
+    (ResponseComplete,),
+)
+_ATTRIBUTES = ("reads", "optional_reads", "writes")
+
+
+def add_producers(assembly: Assembly) -> None:
+    """Injects the in-flight accounting, and a producer for each key that is read and that nothing writes."""
+    if assembly.of_type(IN_FLIGHT_PRODUCER) is None:
+        assembly.ensure(IN_FLIGHT_PRODUCER)
+    pending = list(assembly.instances.values())
+    for instance in pending:  # grows by what is injected, at most one plugin for each type on offer
+        _check_attributes(assembly, instance)
+        for key in keys(instance, "reads"):
+            if key is not PROMPT and not writers(assembly, key) and key.producer not in assembly.instances:
+                made = assembly.ensure(key.producer)
+                pending += [made] if made is not None else []
+
+
+def check_reads(assembly: Assembly) -> None:
+    """Reports every key that no earlier plugin writes."""
+    for instance in assembly.instances.values():
+        for key in keys(instance, "reads"):
+            if key is PROMPT:
+                continue
+            found = writers(assembly, key)
+            if not found and not assembly.lacks(key.producer or REPAIRED):
+                _report_missing(assembly, instance, key)
+            elif found and all(_step(writer) > _step(instance) for writer in found):
+                message = (
+                    f"plugin {shown(instance.name)} reads {shown(key.name)} before {shown(found[0].name)} writes it"
+                )
+                assembly.report.problem(instance.place, message)
+
+
+def producer_stages(assembly: Assembly) -> Stages:
+    """The data producers in stages, each in the order of the file; empty after reporting a cycle."""
+    producers = {named.name: named for named in assembly.serving(DataProducer)}
+    graph = {name: _sources(assembly, name, "reads") for name in producers}
+    cycle = _cycle(graph)
+    if cycle:
+        members = [assembly.instances[name] for name in cycle]
+        instance = next((member for member in members if not member.injected), members[0])
+        read = ", ".join(sorted({key.name for name in cycle for key in keys(assembly.instances[name], "reads")}))
+        message = f"data producers wait for each other: {' -> '.join(cycle)}; the keys they read: {read}"
+        assembly.report.problem(instance.place, message, "accepted: producers without a cycle")
+        return ()
+    for name in producers:
+        for source in sorted(_sources(assembly, name, "optional_reads") - graph[name]):
+            wider = graph | {name: graph[name] | {source}}
+            graph = graph if _cycle(wider) else wider
+    return tuple(tuple(producers[name] for name in producers if name in stage) for stage in _stages(graph))
+
+
+def keys(instance: Instance, attribute: str) -> tuple[Key, ...]:
+    """The keys that a plugin declares under an attribute; a plugin need not have it."""
+    declared = getattr(instance.plugin, attribute, ())
+    if not isinstance(declared, Iterable):
+        return ()
+    return tuple(key for key in declared if isinstance(key, StateKey))
+
+
+def writers(assembly: Assembly, key: Key) -> list[Instance]:
+    """Every plugin that declares to write the key."""
+    return [instance for instance in assembly.instances.values() if key in keys(instance, "writes")]
+
+
+def _check_attributes(assembly: Assembly, instance: Instance) -> None:
+    for attribute in _ATTRIBUTES:
+        declared = getattr(instance.plugin, attribute, ())
+        if not isinstance(declared, tuple) or len(keys(instance, attribute)) != len(declared):
+            message = f"plugin {shown(instance.name)}: its attribute {attribute!r} is no tuple of StateKey"
+            assembly.report.problem(instance.place, message)
+
+
+def _report_missing(assembly: Assembly, instance: Instance, key: Key) -> None:
+    message = f"plugin {shown(instance.name)} reads {shown(key.name)}, which no plugin writes"
+    if key.producer in assembly.instances:
+        message = f"plugin {shown(instance.name)} reads {shown(key.name)}, which {shown(key.producer)} does not write"
+    elif key.producer:
+        message += f"; there is no plugin {shown(key.producer)}"
+    same = {
+        other.name
+        for other in assembly.instances.values()
+        if any(written.name == key.name for written in keys(other, "writes"))
+    }
+    hint = one_of(key.producer, same) if same else "add a plugin that writes it"
+    assembly.report.problem(instance.place, message, hint)
+
+
+def _step(instance: Instance) -> int:
+    """When the plugin first runs for a request."""
+    found = (step for step, roles in enumerate(_STEPS) if any(serves(instance.plugin, role) for role in roles))
+    return next(found, len(_STEPS))
+
+
+def _sources(assembly: Assembly, reader: str, attribute: str) -> set[str]:
+    """The other producers that write what this one reads."""
+    found = {writer.name for key in keys(assembly.instances[reader], attribute) for writer in writers(assembly, key)}
+    return {name for name in found if name != reader and serves(assembly.instances[name].plugin, DataProducer)}
+
+
+def _cycle(graph: dict[str, set[str]]) -> list[str]:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        cycle: list[str] = error.args[1]
+        return cycle
+    return []
+
+
+def _stages(graph: dict[str, set[str]]) -> list[frozenset[str]]:
+    sorter = TopologicalSorter(graph)
+    sorter.prepare()
+    stages = []
+    while sorter.is_active():
+        ready = sorter.get_ready()
+        stages.append(frozenset(ready))
+        sorter.done(*ready)
+    return stages

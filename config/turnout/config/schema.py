@@ -1,0 +1,153 @@
+"""The shape of an EndpointPickerConfig: fields, types and defaults. What the fields refer to is checked later."""
+
+from datetime import timedelta
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from turnout.config.document import Value
+from turnout.config.spellings import parse_duration, parse_quantity
+
+KIND = "EndpointPickerConfig"
+PREFERRED_VERSION = "llm-d.ai/v1alpha1"
+DEPRECATED_VERSION = "inference.networking.x-k8s.io/v1alpha1"
+OWN_VERSION = "turnout/v1"
+
+
+class Section(BaseModel):
+    """A mapping of the document: no unknown fields, no conversion between types, immutable."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=False)
+
+
+def _not_negative(amount: int) -> int:
+    if amount < 0:
+        raise ValueError("is negative")
+    return amount
+
+
+def _not_before_zero(duration: timedelta) -> timedelta:
+    if duration < timedelta(0):
+        raise ValueError("is negative")
+    return duration
+
+
+Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+DURATION_SCHEMA = {"type": "string", "format": "go-duration", "examples": ["200ms", "1m30s"]}
+Duration: TypeAlias = Annotated[
+    timedelta, BeforeValidator(parse_duration), AfterValidator(_not_before_zero), WithJsonSchema(DURATION_SCHEMA)
+]
+QUANTITY_SCHEMA = {"type": ["string", "number"], "format": "quantity", "examples": ["1Gi", "500M", 5000]}
+Quantity: TypeAlias = Annotated[
+    int, BeforeValidator(parse_quantity), AfterValidator(_not_negative), WithJsonSchema(QUANTITY_SCHEMA)
+]
+
+
+class PluginRef(Section):
+    """Names an entry of ``plugins``."""
+
+    plugin_ref: Text = Field(alias="pluginRef")
+
+
+class PluginSpec(Section):
+    """One plugin: its type, its name (the type's, if none is given) and its constructor's parameters."""
+
+    type: Text
+    name: Text | None = None
+    parameters: dict[str, object] | None = None
+
+
+class ProfilePlugin(PluginRef):
+    """A plugin's place in a profile. ``onError`` is of ``turnout/v1``."""
+
+    weight: float | None = None
+    on_error: Literal["fail", "skip"] | None = Field(None, alias="onError")
+
+
+class Profile(Section):
+    """A scheduling profile."""
+
+    name: Text
+    plugins: list[ProfilePlugin] = []
+
+
+class SourceRef(PluginRef):
+    """A data source and the extractors that read its pages."""
+
+    extractors: list[PluginRef] = []
+
+
+class DataLayer(Section):
+    """Where data about endpoints comes from."""
+
+    inject_defaults: bool = Field(True, alias="injectDefaults")
+    sources: list[SourceRef] = []
+    discovery: PluginRef | None = None
+    peer_discovery: PluginRef | None = Field(None, alias="peerDiscovery")
+    cross_replica_syncer: Text | None = Field(None, alias="crossReplicaSyncerPluginRef")
+    cross_replica_sync_interval: Duration = Field(timedelta(milliseconds=200), alias="crossReplicaSyncInterval")
+
+
+class Band(Section):
+    """Limits of one priority; 0 means the default, so that a band is always bounded."""
+
+    priority: int = 0
+    max_bytes: Quantity = Field(0, alias="maxBytes")
+    max_requests: Quantity = Field(0, alias="maxRequests")
+    fairness_policy: Text = Field("global-strict-fairness-policy", alias="fairnessPolicyRef")
+    ordering_policy: Text = Field("fcfs-ordering-policy", alias="orderingPolicyRef")
+
+
+class FlowControl(Section):
+    """Queueing limits and policies."""
+
+    max_bytes: Quantity = Field(0, alias="maxBytes")
+    max_requests: Quantity = Field(0, alias="maxRequests")
+    default_request_ttl: Duration | None = Field(None, alias="defaultRequestTTL")
+    no_endpoint_request_ttl: Duration | None = Field(None, alias="noEndpointRequestTTL")
+    default_priority_band: Band | None = Field(None, alias="defaultPriorityBand")
+    default_negative_priority_band: Band | None = Field(None, alias="defaultNegativePriorityBand")
+    priority_bands: list[Band] = Field([], alias="priorityBands")
+    usage_limit_policy: Text = Field("static-usage-limit-policy", alias="usageLimitPolicyPluginRef")
+    saturation_detector: PluginRef | None = Field(None, alias="saturationDetector")
+    enable_eviction: bool = Field(False, alias="enableEviction")
+
+
+class RequestHandler(Section):
+    """How request bodies are read."""
+
+    parsers: list[PluginRef] = []
+
+
+class EndpointPickerConfig(Section):
+    """The whole document."""
+
+    api_version: Literal["llm-d.ai/v1alpha1", "inference.networking.x-k8s.io/v1alpha1", "turnout/v1"] | None = Field(
+        None, alias="apiVersion"
+    )
+    kind: Literal["EndpointPickerConfig"] | None = None
+    feature_gates: list[str] = Field([], alias="featureGates")
+    plugins: list[PluginSpec] = []
+    scheduling_profiles: list[Profile] = Field([], alias="schedulingProfiles")
+    data_layer: DataLayer | None = Field(None, alias="dataLayer")
+    flow_control: FlowControl | None = Field(None, alias="flowControl")
+    request_handler: RequestHandler | None = Field(None, alias="requestHandler")
+    saturation_detector: PluginRef | None = Field(None, alias="saturationDetector")
+    parser: PluginRef | None = None
+
+
+NO_DATA_LAYER = DataLayer.model_validate({})
+"""What an absent ``dataLayer`` means."""
+
+
+def without_nulls(data: dict[str, Value]) -> dict[str, Value]:
+    """The document without fields that are null, which means unset; parameters of plugins are left as they are."""
+    return {key: _strip(value) for key, value in data.items() if value is not None}
+
+
+def _strip(value: Value) -> Value:
+    if isinstance(value, list):
+        return [_strip(item) for item in value]
+    if isinstance(value, dict):
+        return {key: item if key == "parameters" else _strip(item) for key, item in value.items() if item is not None}
+    return value

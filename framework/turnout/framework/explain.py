@@ -1,0 +1,130 @@
+"""Explains a decision by running it with plugins that write down what they did.
+
+The price is paid only when someone asks: ``recording`` wraps the plugins of a scheduler for one request;
+the scheduler itself has no trace of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from turnout.framework.endpoint import Endpoint
+from turnout.framework.interfaces import Filter, Picker
+from turnout.framework.profile import Named, SchedulerProfile, WeightedScorer
+from turnout.framework.request import InferenceRequest
+from turnout.framework.results import ScoredEndpoint, Scores
+from turnout.framework.scheduler import Scheduler
+from turnout.framework.state import CycleState
+
+
+@dataclass(frozen=True, slots=True)
+class FilterRecord:
+    """What a filter kept and dropped, by endpoint name."""
+
+    filter: str
+    kept: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerRecord:
+    """A scorer's raw scores by endpoint name, and the weight they are multiplied by."""
+
+    scorer: str
+    weight: float
+    scores: dict[str, float]
+
+
+@dataclass(slots=True)
+class ProfileRecord:
+    """Everything one profile did for one request, in order."""
+
+    profile: str
+    candidates: tuple[str, ...] = ()
+    filters: list[FilterRecord] = field(default_factory=list)
+    scorers: list[ScorerRecord] = field(default_factory=list)
+    totals: dict[str, float] = field(default_factory=dict)
+    picker: str = ""
+    picked: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class DecisionRecord:
+    """Why a request went where it went: one record for each profile that ran, in order."""
+
+    request_id: str = ""
+    profiles: list[ProfileRecord] = field(default_factory=list)
+
+
+def recording(scheduler: Scheduler, record: DecisionRecord) -> Scheduler:
+    """A scheduler that decides as the given one does and fills the record on the way. Use it for one request."""
+    profiles = [_recorded(profile, record) for profile in scheduler.profiles]
+    return Scheduler(profiles, scheduler.profile_handler)
+
+
+def _recorded(profile: SchedulerProfile, record: DecisionRecord) -> SchedulerProfile:
+    log = ProfileRecord(profile.name)
+    start: Named[Filter] = Named(_Start(record, log), "candidates")
+    filters = tuple(replace(named, plugin=_RecordedFilter(named.name, named.plugin, log)) for named in profile.filters)
+    scorers = tuple(
+        replace(weighted, scorer=replace(weighted.scorer, plugin=_RecordedScorer(weighted, log)))
+        for weighted in profile.scorers
+    )
+    picker = replace(profile.picker, plugin=_RecordedPicker(profile.picker, log))
+    return SchedulerProfile(profile.name, picker, (start, *filters), scorers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    record: DecisionRecord
+    log: ProfileRecord
+
+    def filter(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        self.record.request_id = request.request_id
+        self.log.candidates = _names(endpoints)
+        self.record.profiles.append(self.log)
+        return endpoints
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordedFilter:
+    name: str
+    inner: Filter
+    log: ProfileRecord
+
+    def filter(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        kept = self.inner.filter(request, state, endpoints)
+        names = _names(kept)
+        dropped = tuple(endpoint.name for endpoint in endpoints if endpoint.name not in names)
+        self.log.filters.append(FilterRecord(self.name, names, dropped))
+        return kept
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordedScorer:
+    weighted: WeightedScorer
+    log: ProfileRecord
+
+    def score(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Scores:
+        scores = self.weighted.scorer.plugin.score(request, state, endpoints)
+        by_name = dict(zip(_names(endpoints), scores, strict=False))
+        self.log.scorers.append(ScorerRecord(self.weighted.scorer.name, self.weighted.weight, by_name))
+        return scores
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordedPicker:
+    named: Named[Picker]
+    log: ProfileRecord
+
+    def pick(
+        self, request: InferenceRequest, state: CycleState, scored: Sequence[ScoredEndpoint]
+    ) -> Sequence[Endpoint]:
+        picked = self.named.plugin.pick(request, state, scored)
+        self.log.totals = {endpoint.name: score for endpoint, score in scored}
+        self.log.picker = self.named.name
+        self.log.picked = _names(picked)
+        return picked
+
+
+def _names(endpoints: Sequence[Endpoint]) -> tuple[str, ...]:
+    return tuple(endpoint.name for endpoint in endpoints)

@@ -1,0 +1,86 @@
+"""One LLM request as plugins see it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from turnout.framework.state import StateKey
+
+DEFAULT_FAIRNESS_ID = "default-flow"
+
+
+class Headers:
+    """Request or response headers: lower-case names, several values per name, original order, immutable."""
+
+    __slots__ = ("_items", "_values")
+
+    def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
+        self._items = tuple((name.lower(), value) for name, value in items)
+        values: dict[str, tuple[str, ...]] = {}
+        for name, value in self._items:
+            values[name] = (*values[name], value) if name in values else (value,)
+        self._values = values
+
+    def get(self, *names: str) -> str | None:
+        """The first value of the first of these names that is present, or None."""
+        for name in names:
+            values = self._values.get(name)
+            if values is not None:
+                return values[0]
+        return None
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every value of a name in order of arrival."""
+        return self._values.get(name, ())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        return f"Headers({sorted(self._values)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The part of a request that the engine reads, as bytes whose common prefix means a common prompt prefix.
+
+    ``data`` is the raw JSON of the prompt or of the messages without its closing bracket, so that a
+    conversation with one more turn starts with the bytes of the one before. ``tokens`` is the number of
+    prompt tokens: exact when the client sent token ids, an estimate otherwise. ``salt`` separates caches
+    that must not be shared (``cache_salt``).
+    """
+
+    data: bytes = b""
+    tokens: int = 0
+    salt: str = ""
+
+
+PROMPT: StateKey[Prompt] = StateKey("prompt", producer="")
+"""Written by the request handler before any plugin runs, when the request has a body that a parser understands."""
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRequest:
+    """What is known of a request before scheduling. Immutable; what plugins learn goes into the state.
+
+    ``received_at`` is in seconds on the same clock as ``CycleState.now``; ``size_bytes`` is the length of
+    the body. ``model`` is what the client asked for, ``target_model`` what will be asked of the engine.
+    """
+
+    request_id: str
+    model: str = ""
+    target_model: str = ""
+    path: str = "/"
+    headers: Headers = field(default_factory=Headers)
+    priority: int = 0
+    objective: str = ""
+    fairness_id: str = DEFAULT_FAIRNESS_ID
+    stream: bool = False
+    max_output_tokens: int | None = None
+    size_bytes: int = 0
+    received_at: float = 0.0

@@ -1,0 +1,1 @@
+"""Counts the work that was dispatched to each endpoint and has not ended; fresher than any scrape."""

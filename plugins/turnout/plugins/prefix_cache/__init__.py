@@ -1,0 +1,1 @@
+"""Sends requests to endpoints that have computed the beginning of their prompt before."""

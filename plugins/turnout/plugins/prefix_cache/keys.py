@@ -1,0 +1,25 @@
+"""What producers of prefix matches publish about a request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from turnout.framework import KeyFamily
+
+DEFAULT_PRODUCER = "approx-prefix-cache-producer"
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixMatches:
+    """How much of one request's prompt each endpoint is believed to have cached.
+
+    ``blocks`` gives, by endpoint name, how many of the prompt's leading blocks match; an endpoint without an
+    entry has none. ``total_blocks`` is the number of blocks that were looked up, ``block_size_tokens`` the
+    size of each; the last block may be shorter.
+    """
+
+    blocks: Mapping[str, int]
+    total_blocks: int
+    block_size_tokens: int
+
+
+PREFIX_MATCHES: KeyFamily[PrefixMatches] = KeyFamily("prefix-matches", DEFAULT_PRODUCER)

@@ -1,0 +1,48 @@
+"""Prefers endpoints that have cached the beginning of the prompt."""
+
+from collections.abc import Sequence
+
+from turnout.framework import CycleState, Endpoint, InferenceRequest, Scores
+from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES
+
+
+class PrefixCacheScorer:
+    """Scores the matched fraction of the prompt's blocks; without blocks everyone scores 0.
+
+    ``match_length_weight`` w, 0 to 1, mixes in how long the match is: w * min(1, matched tokens /
+    ``match_length_scale_tokens``)^2 + (1 - w) * matched fraction. ``prefix_match_info_producer_name`` is the
+    plugin whose matches are read; empty means ``approx-prefix-cache-producer``.
+
+    Raises:
+        ValueError: the weight is not within [0, 1], or the scale is not positive.
+    """
+
+    def __init__(
+        self,
+        match_length_weight: float = 0.0,
+        match_length_scale_tokens: int = 8192,
+        prefix_match_info_producer_name: str = "",
+    ) -> None:
+        if not 0.0 <= match_length_weight <= 1.0:
+            raise ValueError(f"match_length_weight must be within [0, 1], got {match_length_weight}")
+        if match_length_scale_tokens < 1:
+            raise ValueError(f"match_length_scale_tokens must be at least 1, got {match_length_scale_tokens}")
+        self._weight = match_length_weight
+        self._scale_tokens = match_length_scale_tokens
+        self._matches_key = PREFIX_MATCHES.of(prefix_match_info_producer_name)
+        self.reads = (self._matches_key,)
+
+    def score(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Scores:
+        # A producer that failed or ran out of time costs its data, not the request.
+        matches = state.get(self._matches_key)
+        if matches is None or not matches.blocks or not matches.total_blocks:
+            return [0.0] * len(endpoints)
+        matched, total = matches.blocks, matches.total_blocks
+        if not self._weight:
+            return [matched.get(endpoint.name, 0) / total for endpoint in endpoints]
+        size = matches.block_size_tokens
+        return [self._blend(matched.get(endpoint.name, 0), total, size) for endpoint in endpoints]
+
+    def _blend(self, matched: int, total: int, block_size_tokens: int) -> float:
+        length = min(1.0, matched * block_size_tokens / self._scale_tokens)
+        return min(1.0, self._weight * length**2 + (1.0 - self._weight) * matched / total)

@@ -1,0 +1,3 @@
+"""A module of a broken distribution."""
+
+raise RuntimeError("raised by the module")
