@@ -1,0 +1,1 @@
+"""The Envoy side of Turnout: finding, configuring, starting and feeding a real Envoy."""
