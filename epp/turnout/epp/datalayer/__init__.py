@@ -1,0 +1,1 @@
+"""What the Endpoint Picker knows of its endpoints, and how it comes to know it."""
