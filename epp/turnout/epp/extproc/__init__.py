@@ -1,0 +1,1 @@
+"""Envoy's external processing protocol: one gRPC stream for each HTTP request."""
