@@ -1,0 +1,71 @@
+"""Turns the headers and body of a request into the values that scheduling works with."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from turnout.epp.requests.exchange import RequestBody, RequestHead
+from turnout.epp.requests.paths import choose_parser, request_path
+from turnout.epp.wire_names import FAIRNESS_ID, MODEL_REWRITE, OBJECTIVE, REQUEST_ID
+from turnout.framework import DEFAULT_FAIRNESS_ID, Headers, InferenceRequest, Named, ParsedBody, Parser
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """A request with what was read of its body. ``body`` is set only when it has to be replaced."""
+
+    request: InferenceRequest
+    parsed: ParsedBody
+    parser: Named[Parser] | None = None
+    body: bytes | None = None
+    generated_id: bool = False
+
+
+def take_in(head: RequestHead, body: RequestBody | None, parsers: Sequence[Named[Parser]], now: float) -> Intake:
+    """Reads the request.
+
+    A body that the proxy cut short is used if it can be read and passed over otherwise: the rest of it goes to
+    the engine unseen, which will judge it.
+
+    Raises:
+        ValueError: the body cannot be read; the text is meant for the client.
+    """
+    headers, path = head.headers, request_path(head.headers)
+    parser = choose_parser(parsers, path) if body is not None else None
+    parsed = _parse(parser, path, body)
+    wanted = headers.get(*MODEL_REWRITE) or parsed.model
+    target = wanted if body is not None and body.complete else parsed.model
+    request = _request(headers, path, body, parsed, target, now)
+    replacement = None
+    if parser is not None and body is not None and parsed.model and target != parsed.model:
+        replacement = parser.plugin.rewrite_model(body.data, target)
+    return Intake(request, parsed, parser, replacement, REQUEST_ID not in headers)
+
+
+def _parse(parser: Named[Parser] | None, path: str, body: RequestBody | None) -> ParsedBody:
+    if parser is None or body is None:
+        return ParsedBody()
+    try:
+        return parser.plugin.parse(path, body.data)
+    except ValueError:
+        if body.complete:
+            raise
+        return ParsedBody()
+
+
+def _request(
+    headers: Headers, path: str, body: RequestBody | None, parsed: ParsedBody, target: str, now: float
+) -> InferenceRequest:
+    return InferenceRequest(
+        request_id=headers.get(REQUEST_ID) or str(uuid.uuid4()),
+        model=parsed.model,
+        target_model=target,
+        path=path,
+        headers=headers,
+        objective=headers.get(*OBJECTIVE) or "",
+        fairness_id=headers.get(*FAIRNESS_ID) or DEFAULT_FAIRNESS_ID,
+        stream=parsed.stream,
+        max_output_tokens=parsed.max_output_tokens,
+        size_bytes=len(body.data) if body is not None else 0,
+        received_at=now,
+    )

@@ -1,0 +1,297 @@
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from epp.requests.fakes import CHAT, House
+from turnout.config import Pipeline
+from turnout.epp.requests.director import Director, DirectorOptions
+from turnout.epp.requests.dispatch import Dispatch
+from turnout.epp.requests.exchange import RequestBody, RequestHandler, RequestHead
+from turnout.framework import (
+    PROMPT,
+    CycleState,
+    Endpoint,
+    Headers,
+    InferenceRequest,
+    Named,
+    Prompt,
+    Refusal,
+    RefusalKind,
+    Scheduler,
+    SchedulerProfile,
+    StateKey,
+    Termination,
+)
+
+HEAD = RequestHead(Headers([(":path", "/v1/chat/completions"), ("x-request-id", "r1")]))
+
+
+def head(*more: tuple[str, str], subset: tuple[str, ...] | None = None) -> RequestHead:
+    return RequestHead(Headers([*HEAD.headers, *more]), subset)
+
+
+async def dispatch(house: House, given: RequestHead = HEAD, body: bytes | None = CHAT) -> Dispatch:
+    outcome = await house.director.route(given, None if body is None else RequestBody(body))
+    assert isinstance(outcome, Dispatch)
+    return outcome
+
+
+async def refusal(house: House, given: RequestHead = HEAD, body: bytes | None = CHAT) -> Refusal:
+    outcome = await house.director.route(given, None if body is None else RequestBody(body))
+    assert isinstance(outcome, Refusal)
+    assert house.reports.refusals == [outcome]
+    assert house.in_flight() == 0
+    return outcome
+
+
+def changed(**parts: object) -> Callable[[Pipeline], Pipeline]:
+    return lambda pipeline: replace(pipeline, **parts)  # type: ignore[arg-type]  # fields of the dataclass by name
+
+
+def test_the_director_is_a_request_handler() -> None:
+    director: RequestHandler = House().director
+    assert isinstance(director, Director)
+
+
+async def test_a_request_is_routed_accounted_and_released() -> None:
+    house = House(names=["a"])
+    sent = await dispatch(house)
+    assert sent.routed.destination == "10.0.0.1:8000"
+    assert sent.routed.set_headers == {"x-kept-by": "bookkeeper"}
+    assert sent.routed.body is None
+    assert (house.in_flight(), house.book.open) == (1, 1)
+    sent.finish(Termination.NATURAL)
+    assert (house.in_flight(), house.book.open) == (0, 0)
+    assert house.reports.dispatches == ["r1"]
+    assert [completion.cause for completion in house.reports.completions] == [Termination.NATURAL]
+
+
+async def test_a_request_without_a_body_is_scheduled_like_any_other() -> None:
+    house = House()
+    sent = await dispatch(house, head(("x", "y"), subset=("10.0.0.2:8000",)), body=None)
+    assert sent.routed.destination == "10.0.0.2:8000"
+
+
+async def test_a_missing_request_id_is_made_up_and_sent_on() -> None:
+    house = House(names=["a"])
+    sent = await dispatch(house, RequestHead(Headers([(":path", "/v1/chat/completions")])))
+    assert sent.routed.set_headers["x-request-id"] == sent.request.request_id
+    assert len(sent.request.request_id) == 36
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        pytest.param(b"{", "error unmarshaling request bodyMap: ", id="broken JSON"),
+        pytest.param(b'{"messages":[1]}', "model not found in request body", id="no model"),
+        pytest.param(b"", "error unmarshaling request bodyMap: ", id="an empty body"),
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_the_clients_error(body: bytes, message: str) -> None:
+    refused = await refusal(House(), body=body)
+    assert refused.kind is RefusalKind.BAD_REQUEST
+    assert refused.message.startswith(message)
+
+
+async def test_no_endpoint_within_the_subset_is_unavailable() -> None:
+    refused = await refusal(House(), head(subset=()))
+    assert refused == Refusal(
+        RefusalKind.UNAVAILABLE,
+        "failed to find endpoint candidates for serving the request",
+        "rejected-no-endpoints",
+    )
+
+
+async def test_the_subset_can_be_switched_off() -> None:
+    house = House(options=DirectorOptions(disable_subset_filter=True))
+    assert (await dispatch(house, head(subset=()))).routed.destination
+
+
+async def test_scores_and_fallbacks_are_emitted_when_asked_for() -> None:
+    house = House(options=DirectorOptions(emit_endpoint_scores=True, fallback_endpoints=1), names=["a", "b", "c"])
+    for name in ("default/a", "default/a", "default/b"):
+        house.store.dispatched(name)
+    sent = await dispatch(house)
+    destinations = sent.routed.destination.split(",")
+    assert len(destinations) == len(set(destinations)) == 2
+    assert sent.routed.scores == {"10.0.0.1:8000": 0.0, "10.0.0.2:8000": 0.5, "10.0.0.3:8000": 1.0}
+    picked, fallback = destinations
+    others = {name: score for name, score in sent.routed.scores.items() if name != picked}
+    assert fallback == max(others, key=lambda name: others[name])
+
+
+async def test_explained_decisions_are_kept() -> None:
+    house = House()
+    house.decisions.on = True
+    sent = await dispatch(house)
+    assert [record.profiles[0].picked for record in house.decisions.kept] == [(sent.result.endpoint.name,)]
+
+
+# --- early refusals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("length", "refused"),
+    [
+        pytest.param("100", False, id="at the cap"),
+        pytest.param("101", True, id="over the cap"),
+        pytest.param("9" * 100_000, True, id="absurd"),
+        pytest.param("-5", False, id="negative: not a length"),
+        pytest.param("many", False, id="not a number"),
+    ],
+)
+def test_a_declared_length_over_the_cap_is_refused_before_the_body(length: str, refused: bool) -> None:
+    house = House(options=DirectorOptions(max_request_body_bytes=100))
+    outcome = house.director.refuse_early(head(("content-length", length)))
+    assert (outcome is not None and outcome.kind is RefusalKind.TOO_LARGE) == refused
+    assert len(house.reports.refusals) == refused
+
+
+def test_an_empty_subset_is_refused_before_the_body() -> None:
+    outcome = House().director.refuse_early(head(subset=()))
+    assert outcome is not None
+    assert outcome.kind is RefusalKind.UNAVAILABLE
+
+
+def test_a_draining_picker_refuses() -> None:
+    house = House()
+    assert house.director.refuse_early(HEAD) is None
+    house.director.draining = True
+    outcome = house.director.refuse_early(HEAD)
+    assert outcome is not None
+    assert outcome.dropped_reason == "rejected-shutting-down"
+
+
+# --- plugins before the cycle ----------------------------------------------------------------------------
+
+
+class Keep:
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def screen(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        return [endpoint for endpoint in endpoints if endpoint.name in self.names]
+
+    filter = screen
+
+
+async def test_a_screener_narrows_the_candidates() -> None:
+    house = House(changes=changed(screeners=(Named(Keep("default/b")),)))
+    assert (await dispatch(house)).routed.destination == "10.0.0.2:8000"
+
+
+async def test_screeners_that_leave_nothing_make_it_unavailable() -> None:
+    refused = await refusal(House(changes=changed(screeners=(Named(Keep()),))))
+    assert (refused.kind, refused.dropped_reason) == (RefusalKind.UNAVAILABLE, "rejected-no-endpoints")
+
+
+async def test_an_admitter_refuses_in_its_own_words() -> None:
+    own = Refusal(RefusalKind.RESOURCE_EXHAUSTED, "not today", "rejected-saturated", 3.0)
+
+    class No:
+        def admit(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Refusal | None:
+            return own
+
+    assert await refusal(House(changes=changed(admitters=(Named(No()),)))) == own
+
+
+SEEN: StateKey[Prompt] = StateKey("seen")
+
+
+class Producer:
+    time_limit_seconds = 0.01
+
+    def __init__(self, *, hang: bool = False, fail: bool = False) -> None:
+        self.hang, self.fail = hang, fail
+        self.finished = False
+
+    async def produce(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> None:
+        if self.fail:
+            raise RuntimeError("no data")
+        if self.hang:
+            await asyncio.Event().wait()
+        state.write(SEEN, state.read(PROMPT))
+        self.finished = True
+
+
+async def test_producers_see_the_prompt_and_run_to_their_end() -> None:
+    producers = [Producer(), Producer()]
+    stages = (tuple(Named(producer) for producer in producers),)
+    await dispatch(House(changes=changed(producer_stages=stages)))
+    assert [producer.finished for producer in producers] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("producer", "problem"),
+    [
+        pytest.param(Producer(fail=True), "RuntimeError: no data", id="it raises"),
+        pytest.param(Producer(hang=True), "TimeoutError: ", id="it hangs beyond its time limit"),
+    ],
+)
+async def test_a_producer_that_fails_costs_its_data_and_not_the_request(producer: Producer, problem: str) -> None:
+    house = House(changes=changed(producer_stages=((Named(producer, "p"),),)))
+    await dispatch(house)
+    assert [(error.plugin, error.problem) for error in house.reports.failures] == [("p", problem)]
+
+
+async def test_a_client_that_leaves_while_producers_run_is_not_accounted() -> None:
+    producer = Producer(hang=True)
+    producer.time_limit_seconds = 60.0
+    house = House(changes=changed(producer_stages=((Named(producer),),)))
+    routing = asyncio.create_task(house.director.route(HEAD, RequestBody(CHAT)))
+    await asyncio.sleep(0)
+    routing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await routing
+    assert (house.in_flight(), house.book.open, house.reports.dispatches) == (0, 0, [])
+
+
+# --- outcomes of the cycle -------------------------------------------------------------------------------
+
+
+def with_filter(plugin: object) -> Callable[[Pipeline], Pipeline]:
+    def change(pipeline: Pipeline) -> Pipeline:
+        profile = pipeline.scheduler.profiles[0]
+        named = Named(plugin, "the-filter")
+        stricter = SchedulerProfile(profile.name, profile.picker, (named,), profile.scorers)  # type: ignore[arg-type]
+        return replace(pipeline, scheduler=Scheduler([stricter], pipeline.scheduler.profile_handler))
+
+    return change
+
+
+async def test_filters_that_leave_nothing_are_saturation() -> None:
+    house = House(changes=with_filter(Keep()))
+    refused = await refusal(house)
+    assert (refused.kind, refused.dropped_reason) == (RefusalKind.RESOURCE_EXHAUSTED, "rejected-saturated")
+    assert house.reports.unscheduled == 1
+
+
+async def test_a_broken_plugin_in_the_cycle_is_an_internal_error_that_names_it() -> None:
+    class Broken:
+        def filter(
+            self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]
+        ) -> Sequence[Endpoint]:
+            raise KeyError("secret of the prompt")
+
+    house = House(changes=with_filter(Broken()))
+    refused = await refusal(house)
+    assert (refused.kind, refused.message) == (RefusalKind.INTERNAL, "plugin 'the-filter' failed as Filter")
+    assert [error.plugin for error in house.reports.failures] == ["the-filter"]
+
+
+async def test_a_failing_pre_request_plugin_releases_what_was_accounted() -> None:
+    house = House()
+    house.book.fail_in = "pre_request"
+    refused = await refusal(house)
+    assert refused.kind is RefusalKind.INTERNAL
+    assert [completion.cause for completion in house.reports.completions] == [Termination.ERROR]
+
+
+async def test_a_request_finishes_on_the_pipeline_it_began_with() -> None:
+    house = House(names=["a"])
+    sent = await dispatch(house)
+    house.director.pipeline = replace(house.director.pipeline, response_complete=(), pre_request=())
+    sent.finish(Termination.NATURAL)
+    assert house.book.open == 0

@@ -1,0 +1,148 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epp.requests.fakes import CHAT, House
+from turnout.epp.requests.director import DirectorOptions
+from turnout.epp.requests.dispatch import Dispatch, LoggedEnd
+from turnout.epp.requests.exchange import RequestBody, RequestHead
+from turnout.framework import Headers, Termination, Usage
+
+HEADERS = [(":path", "/v1/chat/completions"), ("x-request-id", "r1")]
+OK = Headers([(":status", "200"), ("content-type", "application/json")])
+EVENTS = Headers([(":status", "200"), ("content-type", "text/event-stream; charset=utf-8")])
+NATURAL_END = LoggedEnd(Termination.NATURAL, 200, "10.0.0.1:8000", 1, False, 0.2, 500)
+
+
+async def dispatched(house: House, *more: tuple[str, str], in_log: bool = False) -> Dispatch:
+    head = RequestHead(Headers([*HEADERS, *more]), lease="lease-1" if in_log else "")
+    outcome = await house.director.route(head, RequestBody(CHAT))
+    assert isinstance(outcome, Dispatch)
+    return outcome
+
+
+async def test_a_response_is_shown_measured_and_ends_the_request() -> None:
+    house = House(names=["a"])
+    sent = await dispatched(house)
+    house.clock.now += 0.5
+    assert sent.response_headers(EVENTS) == {"x-session-token": "t"}
+    house.clock.now += 0.25
+    assert sent.response_body(b'data: {"usage":{"prompt_tok', last=False) is None
+    assert sent.response_body(b'ens":9,"completion_tokens":2}}\n\n', last=True) is None
+    (completion,) = house.reports.completions
+    assert house.book.seen == ["head 200", "body 27 first", "body 32 last"]
+    assert completion.usage == Usage(9, 2)
+    assert completion.first_byte_seconds == pytest.approx(0.5)
+    assert completion.duration_seconds == pytest.approx(0.75)
+    assert (completion.status, completion.response_bytes, completion.cause) == (200, 59, Termination.NATURAL)
+    assert house.in_flight() == 0
+
+
+async def test_the_model_name_is_rewritten_on_the_way_in_and_restored_on_the_way_out() -> None:
+    sent = await dispatched(House(names=["a"]), ("x-llm-d-model-name-rewrite", "target"))
+    assert sent.routed.body == CHAT.replace(b'"m"', b'"target"')
+    assert sent.rewrites_response
+    sent.response_headers(OK)
+    assert sent.response_body(b'{"model":"target"}', last=True) == b'{"model":"m"}'
+
+
+async def test_an_unchanged_request_leaves_the_response_alone() -> None:
+    sent = await dispatched(House(names=["a"]))
+    assert not sent.rewrites_response
+    sent.response_headers(OK)
+    assert sent.response_body(b'{"model":"m"}', last=True) is None
+
+
+@pytest.mark.parametrize("where", ["response_headers", "response_body", "response_complete"])
+async def test_a_plugin_that_fails_on_the_response_costs_only_its_own_work(where: str) -> None:
+    house = House(names=["a"])
+    house.book.fail_in = where
+    sent = await dispatched(house)
+    sent.response_headers(OK)
+    sent.response_body(b"{}", last=True)
+    assert [error.plugin for error in house.reports.failures] == ["book"]
+    assert (house.in_flight(), len(house.reports.completions)) == (0, 1)
+
+
+async def test_a_stream_that_closes_early_is_a_client_that_left() -> None:
+    house = House(names=["a"])
+    sent = await dispatched(house)
+    sent.response_headers(OK)
+    sent.stream_closed()
+    assert [completion.cause for completion in house.reports.completions] == [Termination.CLIENT_DISCONNECT]
+
+
+async def test_server_errors_take_an_endpoint_out_of_service() -> None:
+    house = House(names=["a", "b"])
+    for _ in range(6):
+        sent = await dispatched(house)
+        failed = sent.result.endpoint.name == "default/a"
+        sent.response_headers(Headers([(":status", "500" if failed else "200")]))
+        sent.response_body(b"", last=True)
+    assert {endpoint.name for endpoint in house.store.candidates()} <= {"default/a", "default/b"}
+    for _ in range(3):
+        house.store.request_failed("default/a")
+    assert [endpoint.name for endpoint in house.store.candidates()] == ["default/b"]
+
+
+# --- ends from the access log ----------------------------------------------------------------------------
+
+
+async def test_the_access_log_ends_a_request_whose_stream_is_long_over() -> None:
+    house = House(names=["a"])
+    sent = await dispatched(house, in_log=True)
+    sent.stream_closed()
+    assert (house.in_flight(), len(house.leases)) == (1, 1)
+    assert house.leases.ended("lease-1", NATURAL_END)
+    (completion,) = house.reports.completions
+    assert (house.in_flight(), len(house.leases)) == (0, 0)
+    assert (completion.status, completion.served_by, completion.response_bytes) == (200, "10.0.0.1:8000", 500)
+    assert completion.first_byte_seconds == 0.2
+
+
+async def test_attempts_before_the_last_are_failures_of_the_first_in_the_list() -> None:
+    house = House(names=["a", "b"], options=DirectorOptions(fallback_endpoints=1))
+    for _ in range(3):
+        sent = await dispatched(house, ("x-only", "a"), in_log=True)
+        dead, alive = sent.routed.destination.split(",")
+        if dead == "10.0.0.2:8000":
+            sent.finish(Termination.NATURAL)
+            continue
+        house.leases.ended("lease-1", replace(NATURAL_END, served_by=alive, attempts=2))
+    while house.store.statuses()[0].in_service:
+        house.store.request_failed("default/a")
+    assert [endpoint.name for endpoint in house.store.candidates()] == ["default/b"]
+
+
+async def test_a_client_that_left_says_nothing_about_the_endpoint() -> None:
+    house = House(names=["a", "b"])
+    for _ in range(10):
+        await dispatched(house, in_log=True)
+        house.leases.ended(
+            "lease-1", LoggedEnd(Termination.CLIENT_DISCONNECT, None, "10.0.0.1:8000", 1, False, None, 0)
+        )
+    assert all(status.in_service for status in house.store.statuses())
+
+
+ENDS = {
+    "natural": lambda sent: sent.finish(Termination.NATURAL),
+    "error": lambda sent: sent.finish(Termination.ERROR),
+    "closed": lambda sent: sent.stream_closed(),
+    "logged": lambda sent: sent.logged(NATURAL_END),
+    "last byte": lambda sent: sent.response_body(b"x", last=True),
+    "head": lambda sent: sent.response_headers(OK),
+}
+
+
+@given(st.lists(st.sampled_from(sorted(ENDS)), max_size=8), st.booleans())
+async def test_in_any_order_of_ends_exactly_one_counts(order: list[str], in_log: bool) -> None:
+    house = House(names=["a"])
+    sent = await dispatched(house, in_log=in_log)
+    for name in order:
+        ENDS[name](sent)
+    final = {"natural", "error", "logged", "last byte"} | (set() if in_log else {"closed"})
+    ended = bool(final & set(order))
+    assert len(house.reports.completions) == ended
+    assert house.in_flight() == house.book.open == 1 - ended
