@@ -1,0 +1,104 @@
+"""`turnout demo`: the same traffic through Envoy's round robin and through Turnout."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Coroutine, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from turnout.epp.cli.screen import EXIT_USAGE, errors_as_messages, fail, run_loop, stderr, stdout
+from turnout.epp.demo.report import comparison
+from turnout.epp.demo.run import GATEWAYS, MODEL, Gateway, Run, gateway, measure
+from turnout.epp.demo.servers import ChildError
+from turnout.epp.demo.workload import WorkloadOptions, generate
+from turnout.epp.observe.report import render_decision
+from turnout.epp.service import stop_signal
+
+MAX_SECONDS = 600.0
+INTERRUPTED = 130
+
+T = TypeVar("T")
+
+
+def demo(
+    *,
+    duration: Annotated[float, typer.Option(help="Seconds in which conversations begin, in each run.")] = 25.0,
+    seed: Annotated[int, typer.Option(help="Seed of the traffic; both runs see the same.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave a gateway running and print a curl line.")] = False,
+) -> None:
+    """Compare Envoy's round robin with Turnout on chat traffic.
+
+    Starts Envoy, the Endpoint Picker and four simulated model servers, and drives multi-turn chats with shared
+    system prompts through the gateway with the official openai client: first by Envoy's round robin, then by
+    Turnout's default. Shows a table, and why one of the requests went where it went.
+    """
+    if not 1.0 <= duration <= MAX_SECONDS:
+        fail(f"--duration must be from 1 to {MAX_SECONDS:g} seconds, not {duration:g}", EXIT_USAGE)
+    workload = WorkloadOptions(seed=seed, duration=duration)
+    with errors_as_messages(ChildError, OSError):
+        runs = run_loop(_until_interrupted(_compare(workload)))
+        _show(runs, json_file)
+        if keep:
+            run_loop(_keep(seed))
+    if any(run.report.errors for run in runs.values()):
+        raise typer.Exit(1)
+
+
+async def _compare(workload: WorkloadOptions) -> Mapping[str, Run]:
+    answers = sum(len(conversation.turns) for conversation in generate(workload))
+    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    runs: dict[str, Run] = {}
+    with Progress(*columns, console=stderr) as progress:
+        for name, arguments in GATEWAYS.items():
+            task = progress.add_task(name, total=answers)
+            runs[name] = await measure(arguments, workload, partial(progress.advance, task))
+    return runs
+
+
+async def _until_interrupted(main: Coroutine[None, None, T]) -> T:
+    """The coroutine's result. SIGINT or SIGTERM cancels it, which stops every child, and exits with status 130."""
+    stop = stop_signal()
+    running = asyncio.ensure_future(main)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            return running.result()
+    finally:
+        stopping.cancel()
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await running
+    raise typer.Exit(INTERRUPTED)
+
+
+def _show(runs: Mapping[str, Run], json_file: Path | None) -> None:
+    stdout.print(comparison({name: run.report for name, run in runs.items()}))
+    for name, run in runs.items():
+        for kind, count in run.errors.items():
+            stderr.print(f"{name}: {count} requests failed with {kind}", style="red", markup=False)
+        if run.decision is not None:
+            stdout.print("\nWhy one of the requests went where it went:", style="bold")
+            stdout.print(render_decision(run.decision))
+    if json_file is not None:
+        figures = {"runs": {name: run.report.as_dict() for name, run in runs.items()}}
+        json_file.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+async def _keep(seed: int) -> None:
+    stop = stop_signal()
+    async with gateway(GATEWAYS["turnout"], seed) as started:
+        stdout.print(f"\nA gateway with fresh servers runs until Ctrl-C. Pages: {started.admin_url}/", markup=False)
+        stdout.print(_curl_line(started), markup=False)
+        await stop.wait()
+
+
+def _curl_line(started: Gateway) -> str:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20}
+    return f"curl {started.url}/v1/chat/completions -H 'content-type: application/json' -d '{json.dumps(body)}'"

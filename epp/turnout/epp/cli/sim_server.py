@@ -1,0 +1,83 @@
+"""`turnout sim-server`: a simulated vLLM replica."""
+
+from typing import Annotated
+
+import typer
+
+from turnout.epp.cli.go_flags import comma_list
+from turnout.epp.cli.screen import EXIT_USAGE, errors_as_messages, print_json, run_loop, stdout
+from turnout.epp.simulator.faults import parse_fault
+from turnout.epp.simulator.options import SimServerOptions
+from turnout.epp.simulator.server import RunningSimServer, serve_sim_server
+
+_DEFAULTS = SimServerOptions()
+
+
+def sim_server(
+    *,
+    model: Annotated[str, typer.Option(help="Name of the base model, as clients must spell it.")] = _DEFAULTS.model,
+    host: Annotated[str, typer.Option(help="Address to listen on, for HTTP and KV events.")] = _DEFAULTS.host,
+    port: Annotated[int, typer.Option(help="HTTP port; 0 takes any free one.")] = _DEFAULTS.port,
+    seed: Annotated[int, typer.Option(help="Seed of the answers and of the requests that a fault strikes.")] = 0,
+    time_scale: Annotated[
+        float, typer.Option(help="Wall-clock seconds per simulated second: 0.1 is 10x faster.")
+    ] = 1.0,
+    block_size: Annotated[int, typer.Option(help="Tokens per KV-cache block.")] = _DEFAULTS.block_size,
+    num_blocks: Annotated[int, typer.Option(help="Blocks in the KV cache.")] = _DEFAULTS.num_blocks,
+    max_num_seqs: Annotated[int, typer.Option(help="Most requests in the running batch.")] = _DEFAULTS.max_num_seqs,
+    max_num_batched_tokens: Annotated[
+        int, typer.Option(help="Most tokens computed in one engine step.")
+    ] = _DEFAULTS.max_num_batched_tokens,
+    max_model_len: Annotated[
+        int, typer.Option(help="Most tokens of prompt and answer together.")
+    ] = _DEFAULTS.max_model_len,
+    lora: Annotated[list[str] | None, typer.Option(help="LoRA adapter to serve; repeat or separate by commas.")] = None,
+    max_loras: Annotated[int, typer.Option(help="Most distinct adapters in the running batch.")] = _DEFAULTS.max_loras,
+    kv_events_port: Annotated[
+        int | None, typer.Option(help="ZMQ port that publishes KV-cache events; 0 takes any free one.")
+    ] = None,
+    kv_replay_port: Annotated[int | None, typer.Option(help="ZMQ port that replays the last KV-cache events.")] = None,
+    kv_events_topic: Annotated[str | None, typer.Option(help="ZMQ topic; default kv@HOST:PORT@MODEL.")] = None,
+    fault: Annotated[
+        str, typer.Option(help="none, slow:factor=4, error:share=0.2, hang, reset:after_tokens=3 or crash.")
+    ] = "none",
+    as_json: Annotated[bool, typer.Option("--json", help="Announce the address as a line of JSON.")] = False,
+) -> None:
+    """Serve a simulated vLLM replica until interrupted.
+
+    Speaks the OpenAI API (completions, chat, models), vLLM's metrics and its KV-cache events, timed by a
+    calibrated engine model: by default Llama-3.1-8B on one H100 in real time. A fault can also be switched on
+    while it serves: POST /sim/fault {"kind": "slow", "factor": 3}.
+
+    Example: turnout sim-server --port 8101 --model tiny --time-scale 0.2
+    """
+    with errors_as_messages(ValueError, status=EXIT_USAGE):
+        options = SimServerOptions(
+            model=model,
+            host=host,
+            port=port,
+            seed=seed,
+            time_scale=time_scale,
+            block_size=block_size,
+            num_blocks=num_blocks,
+            max_num_seqs=max_num_seqs,
+            max_num_batched_tokens=max_num_batched_tokens,
+            max_model_len=max_model_len,
+            lora_names=comma_list(lora or ()),
+            max_loras=max_loras,
+            kv_events_port=kv_events_port,
+            kv_replay_port=kv_replay_port,
+            kv_events_topic=kv_events_topic,
+            fault=parse_fault(fault),
+        )
+    with errors_as_messages(OSError):
+        run_loop(serve_sim_server(options, _announce_json if as_json else _announce))
+
+
+def _announce(server: RunningSimServer) -> None:
+    stdout.print(f"Simulated model server on {server.url} (metrics at {server.url}/metrics)", markup=False)
+
+
+def _announce_json(server: RunningSimServer) -> None:
+    ports = {"kv_events_port": server.kv_events_port, "kv_replay_port": server.kv_replay_port}
+    print_json({"url": server.url, **ports})

@@ -1,0 +1,111 @@
+"""A run of the demo: fresh servers, a gateway, the workload, and what came of it."""
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+
+import aiohttp
+
+from turnout.epp.demo.client import drive
+from turnout.epp.demo.report import RunReport, summarise
+from turnout.epp.demo.servers import Child, read_counts
+from turnout.epp.demo.workload import WorkloadOptions, generate
+from turnout.epp.observe.decisions import StoredDecision
+
+MODEL = "turnout-demo-8b"
+SERVERS = 4
+# A KV cache of 98,304 tokens: four such servers hold the working set together, none of them holds it alone, as
+# it is with real assistants and real GPUs.
+CACHE_BLOCKS = 6_144
+EXPLAINED_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway in front of fresh servers. ``admin_url`` is None without an Endpoint Picker."""
+
+    url: str
+    admin_url: str | None
+    server_urls: tuple[str, ...]
+
+
+GATEWAYS: Mapping[str, tuple[str, ...]] = {"round-robin": ("--round-robin",), "turnout": ()}
+"""The runs of the demo in their order: a name, and what `turnout up` is told besides the endpoints."""
+
+
+@contextlib.asynccontextmanager
+async def gateway(arguments: tuple[str, ...], seed: int) -> AsyncIterator[Gateway]:
+    """Starts servers and a gateway before them, and stops all of it.
+
+    Raises:
+        ChildError: one of them did not start.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(_server(seed + number)) for number in range(SERVERS)]
+        urls = tuple(str(server.announced["url"]) for server in servers)
+        up = await stack.enter_async_context(_gateway_process(arguments, urls))
+        admin = up.announced["admin_url"]
+        yield Gateway(str(up.announced["url"]), None if admin is None else str(admin), urls)
+
+
+def _server(seed: int) -> Child:
+    sizes = ("--num-blocks", str(CACHE_BLOCKS), "--max-model-len", str(CACHE_BLOCKS * 16 // 3))
+    return Child("sim-server", "--json", "--port", "0", "--model", MODEL, "--seed", str(seed), *sizes)
+
+
+def _gateway_process(arguments: tuple[str, ...], urls: tuple[str, ...]) -> Child:
+    port, envoy_admin = free_ports(2)
+    endpoints = [text for url in urls for text in ("--endpoint", url)]
+    ports = ("--port", str(port), "--envoy-admin-port", str(envoy_admin), "--metrics-port", "0")
+    explain = ("--explain-sample-rate", str(EXPLAINED_SHARE))
+    return Child("up", "--json", "-v", "1", *ports, *explain, *endpoints, *arguments)
+
+
+async def measure(arguments: tuple[str, ...], workload: WorkloadOptions, on_answer: Callable[[], None]) -> "Run":
+    """Runs the workload through one gateway."""
+    async with gateway(arguments, workload.seed) as started:
+        seen = await drive(f"{started.url}/v1", MODEL, generate(workload), on_answer)
+        report = summarise(seen, await read_counts(started.server_urls))
+        decision = await _telling_decision(started.admin_url) if started.admin_url else None
+    return Run(report, decision, dict(seen.errors))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The figures of a run, one decision of it that is worth reading, and its errors by kind."""
+
+    report: RunReport
+    decision: StoredDecision | None
+    errors: Mapping[str, int]
+
+
+async def _telling_decision(admin_url: str) -> StoredDecision | None:
+    """Of the latest decisions the one whose scorers disagreed most, since that one shows what weights do."""
+    async with aiohttp.ClientSession() as session, session.get(f"{admin_url}/decisions?n=200") as response:
+        response.raise_for_status()
+        documents = (await response.json())["decisions"]
+    decisions = [StoredDecision.from_dict(document) for document in documents]
+    return max(decisions, key=_disagreement, default=None)
+
+
+def _disagreement(decision: StoredDecision) -> float:
+    """The pick's distance to the best score, summed over the scorers."""
+    profile = decision.profiles[0]
+    if not profile.picked:
+        return 0.0
+    best_by_scorer = (
+        max((value or 0.0) for value in scorer.weighted.values()) - (scorer.weighted.get(profile.picked[0]) or 0.0)
+        for scorer in profile.scorers
+        if scorer.weighted
+    )
+    return sum(best_by_scorer)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago: Envoy's must be known before it starts."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for bound in sockets:
+            bound.bind(("127.0.0.1", 0))
+        return [int(bound.getsockname()[1]) for bound in sockets]

@@ -1,0 +1,115 @@
+"""Envoy and the Endpoint Picker together: one gateway in front of model servers, started and stopped as one."""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from turnout.config import Pipeline
+from turnout.epp.gateway.eds import EdsFile
+from turnout.epp.gateway.options import Address, Cluster, GatewayOptions, OverrideHost, RoundRobin
+from turnout.epp.gateway.process import EnvoyProcess
+from turnout.epp.options import EppOptions
+from turnout.epp.service import EndpointPicker, StartError, read_pipeline, static_specs, stop_signal
+
+# With the pick, three names in the list: Envoy's three retries then never have to guess.
+FALLBACK_ENDPOINTS = 2
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """A gateway. ``admin_port`` is Envoy's; 0 is not possible for Envoy's ports, since others must know them.
+
+    ``round_robin`` leaves the Endpoint Picker out: Envoy alone, for comparison.
+    """
+
+    listen: Address
+    admin_port: int
+    epp: EppOptions = field(default_factory=EppOptions)
+    failure_mode_allow: bool = False
+    round_robin: bool = False
+    envoy_concurrency: int = 1
+
+
+def gateway_options(options: UpOptions, pipeline: Pipeline, cluster: Cluster, epp_port: int) -> GatewayOptions:
+    """The cheapest Envoy configuration that serves the pipeline's plugins."""
+    bodies = pipeline.reads_response_body or options.epp.read_responses
+    return GatewayOptions(
+        cluster,
+        listen=options.listen,
+        admin_port=options.admin_port,
+        epp=Address(LOOPBACK, epp_port),
+        request_body="buffered" if pipeline.reads_body else "none",
+        response_headers=bodies or pipeline.reads_response_headers,
+        response_body="streamed" if bodies else "none",
+        max_body_bytes=options.epp.max_request_body_bytes,
+        failure_mode_allow=options.failure_mode_allow,
+    )
+
+
+async def up(options: UpOptions, on_ready: Callable[[EndpointPicker | None], None]) -> None:
+    """Serves until SIGINT or SIGTERM, or until Envoy ends by itself.
+
+    Raises:
+        StartError: an endpoint cannot be resolved, or Envoy ended while serving.
+        EnvoyStartError, EnvoyNotFoundError: there is no Envoy, or it does not start (a port being taken).
+        ConfigError: the configuration has problems.
+        OSError: a port of the Endpoint Picker is taken.
+    """
+    stop = stop_signal()
+    async with contextlib.AsyncExitStack() as stack:
+        if options.round_robin:
+            picker, gateway = None, await _round_robin(options)
+        else:
+            picker, gateway = await _with_picker(options, stack)
+        envoy = EnvoyProcess(gateway, concurrency=options.envoy_concurrency)
+        await envoy.start()
+        stack.push_async_callback(envoy.stop)
+        on_ready(picker)
+        await _until_stopped(stop, envoy)
+
+
+async def _round_robin(options: UpOptions) -> GatewayOptions:
+    specs = await static_specs(options.epp.endpoints)
+    endpoints = tuple(Address(spec.address, spec.port) for spec in specs)
+    if not endpoints:
+        raise StartError("round robin needs at least one --endpoint")
+    return GatewayOptions(RoundRobin(endpoints), listen=options.listen, admin_port=options.admin_port)
+
+
+async def _with_picker(options: UpOptions, stack: contextlib.AsyncExitStack) -> tuple[EndpointPicker, GatewayOptions]:
+    pipeline = read_pipeline(options.epp)
+    folder = await stack.enter_async_context(_temporary_folder())
+    eds = folder / "endpoints.json"
+    EdsFile(eds).write(())
+    served = replace(options.epp, eds_file=eds, fallback_endpoints=FALLBACK_ENDPOINTS)
+    picker = EndpointPicker(served, pipeline)
+    await picker.start()
+    stack.push_async_callback(picker.stop)
+    return picker, gateway_options(options, pipeline, OverrideHost(eds), picker.grpc_port)
+
+
+@contextlib.asynccontextmanager
+async def _temporary_folder() -> AsyncIterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="turnout-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _until_stopped(stop: asyncio.Event, envoy: EnvoyProcess) -> None:
+    stopped = asyncio.create_task(stop.wait())
+    ended = asyncio.create_task(envoy.wait())
+    try:
+        await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            raise StartError(f"Envoy ended with status {ended.result()}; its log: {envoy.last_words()}")
+    finally:
+        stopped.cancel()
+        ended.cancel()

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Tests against a real vLLM, which starts once, in a minute. Arguments go to pytest. Files stay in build/engines.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+tests/engines/install.sh
+mkdir -p build
+# `check_*.py` is no name that pytest collects by itself, so that `make test` leaves these files alone. The time
+# limit is that of the first test, which waits for the server.
+.venv/bin/pytest tests/engines --override-ini 'python_files=check_*.py' --override-ini timeout=300 \
+  --basetemp build/engines "$@" || { status=$?; echo "vLLM's log: build/engines/vllm0/vllm.log" >&2; exit $status; }

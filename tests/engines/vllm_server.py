@@ -1,0 +1,163 @@
+"""Runs a real vLLM server on the CPU, on free ports of this machine."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from engines.tiny_model import write_adapter, write_model
+
+MODEL = "tiny"
+ADAPTERS = ("adapter-a", "adapter-b")
+BLOCK_SIZE = 32
+NUM_BLOCKS = 256
+MAX_NUM_SEQS = 8
+MAX_MODEL_LEN = 2048
+
+# 30 to 50 s on an idle machine with two cores, most of it imports.
+START_SECONDS = 240.0
+STOP_SECONDS = 10.0
+_POLL_SECONDS = 0.25
+_LOG_LINES_SHOWN = 40
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = ROOT / ".venv-engines" / "bin" / "python"
+
+
+class VllmStartError(Exception):
+    """The server ended or did not get ready in time; the message holds the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class VllmServer:
+    """A server that is ready. ``kv_events`` and ``kv_replay`` are ZMQ addresses to connect to."""
+
+    host: str
+    port: int
+    kv_events: str
+    kv_replay: str
+    log: Path
+    seconds_to_ready: float
+
+    @property
+    def url(self) -> str:
+        """Without a path."""
+        return f"http://{self.host}:{self.port}"
+
+
+@contextlib.asynccontextmanager
+async def vllm_server(folder: Path) -> AsyncIterator[VllmServer]:
+    """A server with a tiny random model and two adapters; its files and its log are in `folder`.
+
+    Whatever happens, no process of it is left.
+
+    Raises:
+        VllmStartError: it did not get ready.
+    """
+    write_model(folder / MODEL)
+    for seed, adapter in enumerate(ADAPTERS):
+        write_adapter(folder / adapter, seed)
+    log = folder / "vllm.log"
+    ports = _free_ports(3)
+    began = time.monotonic()
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *_command(folder, *ports),
+            env=_environment(),
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        await _until_ready(process, f"http://127.0.0.1:{ports[0]}/health", log)
+        addresses = [f"tcp://127.0.0.1:{port}" for port in ports[1:]]
+        yield VllmServer("127.0.0.1", ports[0], addresses[0], addresses[1], log, time.monotonic() - began)
+    finally:
+        await _stop(process)
+
+
+def _command(folder: Path, port: int, events_port: int, replay_port: int) -> Iterator[str]:
+    yield from ("nice", str(PYTHON), "-m", "vllm.entrypoints.openai.api_server")
+    yield from ("--model", str(folder / MODEL), "--served-model-name", MODEL, "--load-format", "dummy")
+    yield from ("--host", "127.0.0.1", "--port", str(port), "--dtype", "bfloat16", "--enforce-eager")
+    yield from ("--max-model-len", str(MAX_MODEL_LEN), "--max-num-batched-tokens", "2048")
+    yield from ("--max-num-seqs", str(MAX_NUM_SEQS), "--block-size", str(BLOCK_SIZE))
+    # A small cache: its use is seen, and blocks leave it, within seconds.
+    yield from ("--num-gpu-blocks-override", str(NUM_BLOCKS), "--enable-prefix-caching")
+    yield from ("--enable-lora", "--max-loras", str(len(ADAPTERS)), "--max-lora-rank", "8", "--lora-modules")
+    yield from (f"{adapter}={folder / adapter}" for adapter in ADAPTERS)
+    events = {
+        "enable_kv_cache_events": True,
+        "publisher": "zmq",
+        # A star makes vLLM bind; with an address it would connect.
+        "endpoint": f"tcp://*:{events_port}",
+        "replay_endpoint": f"tcp://*:{replay_port}",
+        "topic": f"kv@127.0.0.1:{port}@{MODEL}",
+    }
+    yield from ("--kv-events-config", json.dumps(events))
+
+
+def _environment() -> Mapping[str, str]:
+    return {
+        **os.environ,
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_HOST_IP": "127.0.0.1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_SERVER_DEV_MODE": "1",  # for /reset_prefix_cache
+    }
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+async def _until_ready(process: asyncio.subprocess.Process, health_url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+        while not await _is_healthy(session, health_url):
+            if process.returncode is not None:
+                raise VllmStartError(f"vLLM ended with status {process.returncode}; {_end_of(log)}")
+            if time.monotonic() > deadline:
+                raise VllmStartError(f"vLLM was not ready after {START_SECONDS:.0f} s; {_end_of(log)}")
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _is_healthy(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+def _end_of(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()
+    return "\n".join([f"the end of {log}:", *lines[-_LOG_LINES_SHOWN:]])
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """Lets the server end by itself, then ends what is left of its process group."""
+    if process.returncode is None:
+        process.terminate()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()

@@ -1,0 +1,20 @@
+import pytest
+
+from turnout.epp.cli.app import run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        pytest.param(("--port", "70000"), "port must be between 0 and 65535, got 70000", id="port"),
+        pytest.param(("--fault", "flood"), "fault 'flood'", id="fault"),
+        pytest.param(("--time-scale", "0"), "time_scale must be a finite number above 0", id="time scale"),
+    ],
+)
+def test_a_value_out_of_range_is_named(
+    arguments: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["sim-server", *arguments])
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err

@@ -1,0 +1,158 @@
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from turnout.config import ConfigError
+from turnout.epp.gateway.accesslog import RequestEnd
+from turnout.epp.options import EppOptions
+from turnout.epp.service import EndpointPicker, StartError, read_pipeline, static_specs
+from turnout.framework import SchedulerProfile
+
+CONFIG = """
+apiVersion: turnout/v1
+kind: EndpointPickerConfig
+plugins:
+- type: queue-scorer
+- type: prefix-cache-scorer
+schedulingProfiles:
+- name: default
+  plugins: [{pluginRef: queue-scorer, weight: WEIGHT}, {pluginRef: prefix-cache-scorer}]
+dataLayer: {injectDefaults: false}
+"""
+
+
+def options(**changes: object) -> EppOptions:
+    values: dict[str, object] = {
+        "host": "127.0.0.1",
+        "grpc_port": 0,
+        "grpc_health_port": 0,
+        "metrics_port": 0,
+        "secure_serving": False,
+        "drain_timeout": 0.0,
+        "config_text": CONFIG.replace("WEIGHT", "2"),
+        "endpoints": ("127.0.0.1:9", "[::1]:9,tier=spot"),
+    }
+    return EppOptions(**(values | changes))  # type: ignore[arg-type]  # fields by name
+
+
+def weights(picker: EndpointPicker) -> list[float]:
+    profile: SchedulerProfile = picker._director.pipeline.scheduler.profiles[0]
+    return [scorer.weight for scorer in profile.scorers]
+
+
+async def test_it_starts_shows_its_pages_and_stops() -> None:
+    given = options()
+    picker = EndpointPicker(given, read_pipeline(given))
+    await picker.start()
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{picker.metrics_port}") as session:
+            async with session.get("/metrics") as response:
+                assert 'turnout_ready_endpoints{name="default"} 2.0' in await response.text()
+            async with session.get("/config") as response:
+                assert (await response.json())["config"]["apiVersion"] == "turnout/v1"
+            async with session.get("/endpoints") as response:
+                listed = (await response.json())["endpoints"]
+    finally:
+        await picker.stop()
+    assert [(entry["address"], entry["labels"]) for entry in listed] == [
+        ("127.0.0.1:9", {}),
+        ("[::1]:9", {"tier": "spot"}),
+    ]
+
+
+async def test_a_reload_takes_up_weights_and_keeps_the_state_of_unchanged_plugins(tmp_path: Path) -> None:
+    file = tmp_path / "epp.yaml"
+    file.write_text(CONFIG.replace("WEIGHT", "2"))
+    given = options(config_text=None, config_file=file, watch_config=False)
+    picker = EndpointPicker(given, read_pipeline(given))
+    await picker.start()
+    try:
+        before = picker._pipeline.plugins["approx-prefix-cache-producer"]
+        file.write_text(CONFIG.replace("WEIGHT", "5"))
+        assert picker.reload()
+        assert weights(picker) == [5.0, 1.0]
+        assert picker._pipeline.plugins["approx-prefix-cache-producer"] is before
+        file.write_text("plugins: [{type: nonsense}]")
+        assert not picker.reload()
+        assert weights(picker) == [5.0, 1.0]
+    finally:
+        await picker.stop()
+
+
+async def test_a_changed_file_is_taken_up_while_it_serves(tmp_path: Path) -> None:
+    file = tmp_path / "epp.yaml"
+    file.write_text(CONFIG.replace("WEIGHT", "2"))
+    given = options(config_text=None, config_file=file)
+    picker = EndpointPicker(given, read_pipeline(given))
+    await picker.start()
+    try:
+        async with asyncio.timeout(30):
+            weight = 10
+            while weights(picker)[0] < 10:
+                # Written again and again: a watcher that is just starting may miss the first change.
+                file.write_text(CONFIG.replace("WEIGHT", str(weight)))
+                weight += 1
+                await asyncio.sleep(0.1)
+    finally:
+        await picker.stop()
+
+
+async def test_the_endpoint_file_for_envoy_follows_the_pool(tmp_path: Path) -> None:
+    eds = tmp_path / "eds.json"
+    given = options(eds_file=eds)
+    picker = EndpointPicker(given, read_pipeline(given))
+    await picker.start()
+    await picker.stop()
+    assert '"address": "::1"' in eds.read_text()
+
+
+async def test_an_unknown_lease_in_the_access_log_is_nothing() -> None:
+    given = options()
+    picker = EndpointPicker(given, read_pipeline(given))
+    picker._request_ended(RequestEnd("forged", None, 200, (), 1, 0.1, 0.1, 5))
+    await picker.stop()
+
+
+async def test_without_endpoints_it_does_not_start() -> None:
+    given = options(endpoints=())
+    with pytest.raises(StartError, match="no endpoints: give --endpoint URL"):
+        EndpointPicker(given, read_pipeline(given))
+
+
+async def test_a_taken_port_is_an_error_and_leaves_nothing_running() -> None:
+    given = options()
+    first = EndpointPicker(given, read_pipeline(given))
+    await first.start()
+    try:
+        taken = options(grpc_port=first.grpc_port)
+        second = EndpointPicker(taken, read_pipeline(taken))
+        with pytest.raises(StartError, match=str(first.grpc_port)):
+            await second.start()
+    finally:
+        await first.stop()
+
+
+async def test_draining_ends_by_itself() -> None:
+    given = options()
+    picker = EndpointPicker(given, read_pipeline(given))
+    await picker.start()
+    async with asyncio.timeout(20):
+        await picker.drain()
+    with pytest.raises(aiohttp.ClientConnectorError):
+        async with aiohttp.ClientSession() as session:
+            await session.get(f"http://127.0.0.1:{picker.metrics_port}/healthz")
+
+
+def test_a_bad_configuration_is_reported_whole() -> None:
+    with pytest.raises(ConfigError) as raised:
+        read_pipeline(options(config_text="plugins: [{type: a}, {type: b}]"))
+    assert [problem.path for problem in raised.value.problems] == ["plugins[0].type", "plugins[1].type"]
+
+
+async def test_endpoints_of_the_command_line_are_resolved() -> None:
+    (spec,) = await static_specs(["localhost:80"])
+    assert (spec.name, spec.address) == ("default/localhost:80", "127.0.0.1")
+    with pytest.raises(StartError, match="only http is supported"):
+        await static_specs(["https://a:1"])
