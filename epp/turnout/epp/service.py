@@ -177,6 +177,8 @@ class EndpointPicker:
         if _discovery_origin(fresh) != _discovery_origin(self._pipeline):
             _log.warning("dataLayer.discovery changed; that takes effect at the next start")
         _log_warnings(fresh)
+        if _response_needs(fresh) != _response_needs(self._pipeline):
+            _log.warning("plugins that read responses came or went; what the proxy sends changes at the next start")
         self._pipeline = fresh
         self._director.pipeline = self._timed(fresh)
         self._layer.configure(fresh.sources)
@@ -234,8 +236,7 @@ class EndpointPicker:
         return plugin if origin is None else origin.type
 
     def _reads_response(self) -> bool:
-        pipeline = self._pipeline
-        return self._options.read_responses or pipeline.reads_response_headers or pipeline.reads_response_body
+        return self._options.read_responses or any(_response_needs(self._pipeline))
 
     def _discovery(self) -> Named[EndpointDiscovery]:
         if self._options.endpoints:
@@ -316,6 +317,10 @@ class EndpointPicker:
 
     def _request_ended(self, end: RequestEnd) -> None:
         self._leases.ended(end.lease, logged_end(end))
+
+
+def _response_needs(pipeline: Pipeline) -> tuple[bool, bool]:
+    return pipeline.reads_response_headers, pipeline.reads_response_body
 
 
 def _log_warnings(pipeline: Pipeline) -> None:

@@ -1,6 +1,10 @@
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,3 +41,45 @@ def test_a_silly_duration_is_refused(capsys: pytest.CaptureFixture[str]) -> None
         run(["demo", "--duration", "0"])
     assert ended.value.code == 2
     assert "--duration must be from 1 to 600 seconds" in capsys.readouterr().err
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_demo_leaves_no_process(number: signal.Signals) -> None:
+    # The marker is inherited by every process that the demo starts, and by theirs.
+    marker = f"TURNOUT_TEST_MARKER={number}-{os.getpid()}"
+    name, _, value = marker.partition("=")
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "turnout.epp", "demo", "--duration", "60"],
+        env=os.environ | {name: value},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        # Four servers, the gateway's process and its Envoy.
+        _until(lambda: len(_processes_with(marker)) >= 7)
+        demo.send_signal(number)
+        assert demo.wait(timeout=60) == 130
+        assert _processes_with(marker) == []
+    finally:
+        demo.kill()
+        demo.wait()
+
+
+def _processes_with(marker: str) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            environment = (folder / "environ").read_bytes()
+        except OSError:
+            continue
+        if folder.name.isdigit() and marker.encode() in environment.split(b"\0"):
+            found.append(int(folder.name))
+    return found
+
+
+def _until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

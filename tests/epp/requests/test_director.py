@@ -9,6 +9,7 @@ from turnout.config import Pipeline
 from turnout.epp.requests.director import Director, DirectorOptions
 from turnout.epp.requests.dispatch import Dispatch
 from turnout.epp.requests.exchange import RequestBody, RequestHandler, RequestHead
+from turnout.epp.requests.openai import OpenAIParser
 from turnout.framework import (
     PROMPT,
     CycleState,
@@ -16,6 +17,7 @@ from turnout.framework import (
     Headers,
     InferenceRequest,
     Named,
+    ParsedBody,
     Prompt,
     Refusal,
     RefusalKind,
@@ -246,6 +248,27 @@ async def test_a_client_that_leaves_while_producers_run_is_not_accounted() -> No
     with pytest.raises(asyncio.CancelledError):
         await routing
     assert (house.in_flight(), house.book.open, house.reports.dispatches) == (0, 0, [])
+
+
+class BrokenParser(OpenAIParser):
+    def __init__(self, broken: str) -> None:
+        self.broken = broken
+
+    def parse(self, path: str, body: bytes) -> ParsedBody:
+        if self.broken == "parse":
+            raise KeyError("secret of the prompt")
+        return super().parse(path, body)
+
+    def rewrite_model(self, body: bytes, model: str) -> bytes:
+        raise ValueError("a defect here, for the client cannot mend it")
+
+
+@pytest.mark.parametrize("broken", ["parse", "rewrite_model"])
+async def test_a_broken_parser_is_an_internal_error_that_names_it(broken: str) -> None:
+    house = House(changes=changed(parsers=(Named(BrokenParser(broken), "mine"),)))
+    refused = await refusal(house, head(("x-llm-d-model-name-rewrite", "other")))
+    assert (refused.kind, refused.message) == (RefusalKind.INTERNAL, "plugin 'mine' failed as RequestParsing")
+    assert [error.plugin for error in house.reports.failures] == ["mine"]
 
 
 # --- outcomes of the cycle -------------------------------------------------------------------------------

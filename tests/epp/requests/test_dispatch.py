@@ -8,7 +8,8 @@ from epp.requests.fakes import CHAT, House
 from turnout.epp.requests.director import DirectorOptions
 from turnout.epp.requests.dispatch import Dispatch, LoggedEnd
 from turnout.epp.requests.exchange import RequestBody, RequestHead
-from turnout.framework import Headers, Termination, Usage
+from turnout.epp.requests.openai import OpenAIParser
+from turnout.framework import Headers, Named, Termination, Usage
 
 HEADERS = [(":path", "/v1/chat/completions"), ("x-request-id", "r1")]
 OK = Headers([(":status", "200"), ("content-type", "application/json")])
@@ -64,6 +65,20 @@ async def test_a_plugin_that_fails_on_the_response_costs_only_its_own_work(where
     sent.response_body(b"{}", last=True)
     assert [error.plugin for error in house.reports.failures] == ["book"]
     assert (house.in_flight(), len(house.reports.completions)) == (0, 1)
+
+
+async def test_a_parser_that_cannot_read_usage_costs_the_usage_only() -> None:
+    class Broken(OpenAIParser):
+        def usage(self, body: bytes) -> Usage | None:
+            raise KeyError("usage")
+
+    house = House(names=["a"])
+    sent = await dispatched(house)
+    sent.parser = Named(Broken(), "mine")
+    sent.response_headers(OK)
+    sent.response_body(b"{}", last=True)
+    assert [error.plugin for error in house.reports.failures] == ["mine"]
+    assert [completion.usage for completion in house.reports.completions] == [None]
 
 
 async def test_a_stream_that_closes_early_is_a_client_that_left() -> None:

@@ -27,7 +27,7 @@ class PoolView(Protocol):
 
 _AVERAGED: dict[str, tuple[str, Callable[[Endpoint], float]]] = {
     "kv_cache_utilization": (
-        "KV-cache utilization, 0 to 1",
+        "KV-cache utilization (0 to 1)",
         lambda endpoint: endpoint.metrics.kv_cache_utilization,
     ),
     "queue_size": ("waiting queue size", lambda endpoint: endpoint.metrics.waiting_queue_size),

@@ -127,12 +127,14 @@ class Director:
 
     async def route(self, head: RequestHead, body: RequestBody | None) -> RouteOutcome:
         """Decides where the request goes, or why it goes nowhere."""
-        started = self._clock()
+        request_id = head.headers.get(REQUEST_ID) or ""
         try:
-            intake = take_in(head, body, self.pipeline.parsers, started)
+            intake = take_in(head, body, self.pipeline.parsers, self._clock())
         except ValueError as error:
-            request_id = head.headers.get(REQUEST_ID) or ""
             return self._refuse(request_id, "", Refusal(RefusalKind.BAD_REQUEST, str(error)))
+        except PluginError as error:
+            self._observer.plugin_failed(request_id, error)
+            return self._refuse(request_id, "", _broken(error))
         outcome = await self._decide(head, intake)
         if isinstance(outcome, Refusal):
             return self._refuse(intake.request.request_id, intake.request.model, outcome)
@@ -157,7 +159,7 @@ class Director:
             return NOTHING_LEFT
         except PluginError as error:
             self._observer.plugin_failed(request.request_id, error)
-            return Refusal(RefusalKind.INTERNAL, f"plugin {error.plugin!r} failed as {error.extension_point}")
+            return _broken(error)
 
     def _candidates(self, head: RequestHead) -> Sequence[Endpoint]:
         subset = None if self._options.disable_subset_filter else head.subset
@@ -288,6 +290,11 @@ class Director:
     def _refuse(self, request_id: str, model: str, refusal: Refusal) -> Refusal:
         self._observer.refused(request_id, model, refusal)
         return refusal
+
+
+def _broken(error: PluginError) -> Refusal:
+    # What the plugin raised may quote the prompt; it is for the log and not for the client.
+    return Refusal(RefusalKind.INTERNAL, f"plugin {error.plugin!r} failed as {error.extension_point}")
 
 
 def too_large(limit_bytes: int) -> Refusal:

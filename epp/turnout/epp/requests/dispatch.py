@@ -130,13 +130,22 @@ class Dispatch:
         self._response_bytes += len(data)
         if first and self._first_byte_at is None:
             self._first_byte_at = now
-        if self._usage is not None:
-            self._usage.feed(data, last=last)
+        self._read_usage(data, last=last)
         self._show_plugins(data, first=first, last=last)
         replacement = self._names.feed(data, last=last) if self._names else data
         if last:
             self.finish(Termination.NATURAL)
         return None if replacement == data else replacement
+
+    def _read_usage(self, data: bytes, *, last: bool) -> None:
+        if self._usage is None or self.parser is None:
+            return
+        try:
+            with plugin_boundary(self.parser.name, ExtensionPoint.PARSER):
+                self._usage.feed(data, last=last)
+        except PluginError as error:
+            self._usage = None
+            self.context.observer.plugin_failed(self.request.request_id, error)
 
     def _show_plugins(self, data: bytes, *, first: bool, last: bool) -> None:
         response = self._response

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from turnout.epp.requests.exchange import RequestBody, RequestHead
 from turnout.epp.requests.paths import choose_parser, request_path
 from turnout.epp.wire_names import FAIRNESS_ID, MODEL_REWRITE, OBJECTIVE, REQUEST_ID
-from turnout.framework import DEFAULT_FAIRNESS_ID, Headers, InferenceRequest, Named, ParsedBody, Parser
+from turnout.framework import (
+    DEFAULT_FAIRNESS_ID,
+    ExtensionPoint,
+    Headers,
+    InferenceRequest,
+    Named,
+    ParsedBody,
+    Parser,
+    PluginError,
+    plugin_boundary,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,7 @@ def take_in(head: RequestHead, body: RequestBody | None, parsers: Sequence[Named
 
     Raises:
         ValueError: the body cannot be read; the text is meant for the client.
+        PluginError: a parser broke its contract.
     """
     headers, path = head.headers, request_path(head.headers)
     parser = choose_parser(parsers, path) if body is not None else None
@@ -38,7 +49,8 @@ def take_in(head: RequestHead, body: RequestBody | None, parsers: Sequence[Named
     request = _request(headers, path, body, parsed, target, now)
     replacement = None
     if parser is not None and body is not None and parsed.model and target != parsed.model:
-        replacement = parser.plugin.rewrite_model(body.data, target)
+        with plugin_boundary(parser.name, ExtensionPoint.PARSER):
+            replacement = parser.plugin.rewrite_model(body.data, target)
     return Intake(request, parsed, parser, replacement, REQUEST_ID not in headers)
 
 
@@ -46,10 +58,14 @@ def _parse(parser: Named[Parser] | None, path: str, body: RequestBody | None) ->
     if parser is None or body is None:
         return ParsedBody()
     try:
-        return parser.plugin.parse(path, body.data)
-    except ValueError:
-        if body.complete:
+        with plugin_boundary(parser.name, ExtensionPoint.PARSER):
+            return parser.plugin.parse(path, body.data)
+    except PluginError as error:
+        # A ValueError is a parser's word to the client, not a defect.
+        if not isinstance(error.__cause__, ValueError):
             raise
+        if body.complete:
+            raise error.__cause__ from None
         return ParsedBody()
 
 
