@@ -4,14 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo check test bench test-engines format lock clean
+.PHONY: help setup demo check test bench test-engines format docs lock clean
 
 help:
 	@echo "make demo [ARGS=...]   Envoy, Turnout and four simulated servers: round robin against Turnout"
 	@echo "make test              make check, then all tests (integration with a real Envoy included)"
 	@echo "make check             ruff, mypy --strict, import contracts, generated files"
 	@echo "make bench             the budgets of docs/architecture.md, as a table and bench.json"
-	@echo "make test-engines      real vLLM on the CPU, in a virtual environment of its own (about 4 GB)"
+	@echo "make docs              renew the tables in docs/ that are made from the code"
+	@echo "make test-engines      real vLLM on the CPU, in a virtual environment of its own (about 7 GB)"
 
 setup: $(STAMP)
 
@@ -42,6 +43,9 @@ test-engines: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup
+	PYTHONPATH=tests $(BIN)/python -m docs.tables
 
 lock: setup
 	$(BIN)/pip-compile --quiet --strip-extras --no-annotate --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \

@@ -1,0 +1,237 @@
+"""Tables of the pages that are read off the code.
+
+A page holds ``<!-- table: NAME ARGUMENT -->`` and, after the table, ``<!-- end of table -->``.
+``PYTHONPATH=tests python -m docs.tables`` writes what belongs in between; a test compares.
+"""
+
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+
+from prometheus_client import CollectorRegistry
+from pydantic import BaseModel
+
+from docs.blocks import ROOT, pages
+from docs.commands import flags
+from turnout.config import shipped_profiles
+from turnout.config.catalogue import KNOWN_TYPES
+from turnout.config.parameters import parameters_of
+from turnout.config.spellings import camel_case, format_duration
+from turnout.epp.datalayer.engines import BUILT_IN_ENGINES, EngineConfig
+from turnout.epp.datalayer.store import EndpointStatus
+from turnout.epp.observe.families import COUNTERS, GAUGES, HISTOGRAMS, REQUEST_LABELS
+from turnout.epp.observe.pool import PoolGauges
+from turnout.epp.observe.streams import StreamMetrics
+from turnout.framework import Endpoint, Registry
+
+Row = Sequence[str]
+Shape = Mapping[str, object]
+_KINDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "mapping"}
+_MARKED = re.compile(
+    r"(?P<start><!-- table: (?P<name>[a-z-]+)(?: (?P<argument>[^ ]+))? -->\n)(?:.*?)"
+    r"(?P<end><!-- end of table -->)",
+    re.DOTALL,
+)
+
+
+def with_tables(text: str) -> str:
+    """The page with every marked table as the code has it."""
+    return _MARKED.sub(
+        lambda found: found["start"] + _TABLES[found["name"]](found["argument"] or "") + found["end"], text
+    )
+
+
+def marked(text: str) -> set[tuple[str, str]]:
+    """Names and arguments of the tables that the page has."""
+    return {(found["name"], found["argument"] or "") for found in _MARKED.finditer(text)}
+
+
+def _markdown(title: Row, rows: Iterable[Row]) -> str:
+    lines = [title, ["---"] * len(title), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+
+
+# --- parameters of plugins -------------------------------------------------------------------------------
+
+
+def _parameters(plugin_type: str) -> str:
+    found = parameters_of(Registry.from_entry_points().load(plugin_type))
+    if not found.names:
+        return "No parameters.\n"
+    return _markdown(("parameter", "type", "default"), _parameter_rows(found.model, found.defaults))
+
+
+def _parameter_rows(model: type[BaseModel], defaults: Mapping[str, object]) -> Iterable[Row]:
+    schema = model.model_json_schema()
+    for name, field in model.model_fields.items():
+        spelled = field.alias or name
+        shape = _resolved(schema["properties"][spelled], schema)
+        default = _plain(defaults.get(name.removeprefix("p_")))
+        yield from _rows_of(spelled, shape, schema, default, required=field.is_required())
+
+
+def _rows_of(path: str, shape: Shape, schema: Shape, default: object, *, required: bool) -> Iterable[Row]:
+    yield (f"`{path}`", _kind(shape, schema), "required" if required else _shown(default))
+    items = shape.get("items")
+    inner = _resolved(items, schema) if isinstance(items, Mapping) else shape
+    properties, needed = inner.get("properties"), inner.get("required", ())
+    if not isinstance(properties, Mapping) or not isinstance(needed, Sequence):
+        return
+    path = f"{path}[]" if isinstance(items, Mapping) else path
+    known = default if isinstance(default, Mapping) else {}
+    for name, property_shape in properties.items():
+        below = _resolved(property_shape, schema)
+        value = known.get(name, below.get("default"))
+        yield from _rows_of(f"{path}.{name}", below, schema, value, required=name in needed)
+
+
+def _resolved(shape: Shape, schema: Shape) -> Shape:
+    reference = shape.get("$ref")
+    definitions = schema.get("$defs")
+    if isinstance(reference, str) and isinstance(definitions, Mapping):
+        return {**definitions[reference.rpartition("/")[2]], **{key: shape[key] for key in shape if key != "$ref"}}
+    return shape
+
+
+def _kind(shape: Shape, schema: Shape) -> str:
+    choices = shape.get("anyOf")
+    if isinstance(choices, list):
+        kinds = [_kind(_resolved(choice, schema), schema) for choice in choices]
+        return " or ".join(kind for kind in kinds if kind != "null")
+    words = shape.get("enum")
+    if isinstance(words, list):
+        return " or ".join(f"`{word}`" for word in words)
+    if shape.get("format") == "go-duration":
+        return "duration"
+    items = shape.get("items")
+    if isinstance(items, Mapping):
+        return f"list of {_kind(_resolved(items, schema), schema)}"
+    kind = str(shape.get("type"))
+    return {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "mapping"}.get(
+        kind, kind
+    )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {camel_case(field.name): _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _shown(value: object) -> str:
+    if value is None or value in ({}, []):
+        return "none"
+    if isinstance(value, dict):
+        return "below"
+    return f"`{json.dumps(value)}`"
+
+
+# --- the rest --------------------------------------------------------------------------------------------
+
+
+def _flags(command: str) -> str:
+    rows = (
+        (", ".join(f"`{name}`" for name in flag.names), f"`{flag.default}`" if flag.default else "none", flag.help)
+        for flag in flags()
+        if flag.command == command
+    )
+    return _markdown(("flag", "default", "meaning"), rows)
+
+
+def _engines(_: str) -> str:
+    title = ("engine", "waiting", "running", "KV-cache utilization", "LoRA", "block size, number of blocks")
+    return _markdown(title, (_engine(config) for config in BUILT_IN_ENGINES))
+
+
+def _engine(config: EngineConfig) -> Row:
+    blocks = [f"`{spec}`" for spec in (config.cache_block_size_spec, config.cache_num_blocks_spec) if spec]
+    if config.cache_info_spec:
+        labels = f"`{config.cache_block_size_label_name}`, `{config.cache_num_blocks_label_name}`"
+        blocks = [f"`{config.cache_info_spec}` labels {labels}"]
+    specs = (config.queued_requests_spec, config.running_requests_spec, config.kv_usage_spec, config.lora_spec)
+    return (config.name, *(f"`{spec}`" if spec else "none" for spec in specs), ", ".join(blocks) or "none")
+
+
+def _profiles(_: str) -> str:
+    files = sorted(shipped_profiles().iterdir(), key=lambda file: file.name)
+    rows = ((f"`{file.name}`", file.read_text().splitlines()[0].lstrip("# ")) for file in files)
+    return _markdown(("file", "what it is for"), rows)
+
+
+def _not_offered(_: str) -> str:
+    missing = sorted(KNOWN_TYPES - set(Registry.from_entry_points().names()))
+    return textwrap.fill(", ".join(f"`{name}`" for name in missing) + ".", 118, break_on_hyphens=False) + "\n"
+
+
+def _metrics(_: str) -> str:
+    rows = [
+        *((spec.stem, "histogram", spec.labels, spec.help) for spec in HISTOGRAMS),
+        *((spec.stem, "counter", spec.labels, spec.help) for spec in COUNTERS),
+        *((spec.stem, "gauge", spec.labels, spec.help) for spec in GAUGES),
+        *_collected(CollectorRegistry(), pool=True),
+        *_collected(CollectorRegistry(), pool=False),
+    ]
+    shown = ((f"`{stem}`", kind, _labels(labels), words) for stem, kind, labels, words in rows)
+    return _markdown(("metric", "type", "labels", "meaning"), shown)
+
+
+def _labels(labels: Sequence[str]) -> str:
+    shared = len(REQUEST_LABELS) if tuple(labels[: len(REQUEST_LABELS)]) == REQUEST_LABELS else 0
+    words = [*(["request labels"] if shared else []), *(f"`{label}`" for label in labels[shared:])]
+    return ", ".join(words) or "none"
+
+
+def _collected(registry: CollectorRegistry, *, pool: bool) -> Iterable[tuple[str, str, Sequence[str], str]]:
+    if pool:
+        registry.register(PoolGauges("", "pool", _OnePool()))
+    else:
+        streams = StreamMetrics("", registry)
+        streams.stream_started()
+        streams.stream_ended("OK", 0.0)
+    for family in registry.collect():
+        suffix = "_total" if family.type == "counter" else ""
+        labels = [label for label in family.samples[0].labels if label != "le"]
+        words = family.documentation if pool else f"{family.documentation} Only with `--enable-grpc-stream-metrics`."
+        yield family.name + suffix, family.type, labels, words
+
+
+class _OnePool:
+    def snapshot(self) -> Sequence[Endpoint]:
+        return (Endpoint("default/a", "10.0.0.1", 8000),)
+
+    def statuses(self) -> Sequence[EndpointStatus]:
+        return (EndpointStatus("default/a", in_service=True, reason=""),)
+
+
+_TABLES: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {
+        "parameters": _parameters,
+        "flags": _flags,
+        "engines": _engines,
+        "profiles": _profiles,
+        "not-offered": _not_offered,
+        "metrics": _metrics,
+    }
+)
+
+
+def _rewrite(page: Path) -> bool:
+    text = page.read_text()
+    fresh = with_tables(text)
+    page.write_text(fresh)
+    return fresh != text
+
+
+if __name__ == "__main__":
+    changed = [page for page in pages() if _rewrite(ROOT / page)]
+    sys.stdout.write("".join(f"{page}\n" for page in changed) or "every table is current\n")
