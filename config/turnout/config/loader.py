@@ -1,6 +1,5 @@
 """Text to pipeline, in steps that each report all they find; nothing is returned unless nothing was wrong."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from types import MappingProxyType
@@ -33,8 +32,6 @@ from turnout.framework import (
     Runnable,
     Screener,
 )
-
-_log = logging.getLogger(__name__)
 
 DEFAULT_CONFIG = """\
 apiVersion: llm-d.ai/v1alpha1
@@ -102,8 +99,6 @@ def load_pipeline(
     pipeline = _assemble(assembly, document)
     if report.problems or pipeline is None:
         raise ConfigError(source, report.problems)
-    for warning in pipeline.warnings:
-        _log.warning("%s:%s", source, warning)
     return pipeline
 
 
