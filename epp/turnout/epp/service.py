@@ -5,6 +5,7 @@ The only module that knows all of them. Everything runs on one event loop.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import time
@@ -347,6 +348,18 @@ async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
             _log.debug("a background task had failed: %s", outcome)
 
 
+def settle_memory() -> None:
+    """Keeps the garbage collector away from what lives as long as the process; call once it serves.
+
+    A full collection of what the imports leave behind (130,000 objects) stalls every request for some 70 ms. What
+    is frozen is never looked at again, and young objects are looked at less often: a cycle over 1,000 endpoints
+    makes more of them than the default threshold of 700.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
 def stop_signal() -> asyncio.Event:
     """Set by SIGINT or SIGTERM, from now on."""
     stop = asyncio.Event()
@@ -367,6 +380,7 @@ async def serve(options: EppOptions, on_ready: Callable[[EndpointPicker], None])
     stop = stop_signal()
     picker = EndpointPicker(options, read_pipeline(options))
     await picker.start()
+    settle_memory()
     on_ready(picker)
     await _first(stop.wait(), picker.failed())
     stop.clear()

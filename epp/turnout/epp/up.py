@@ -13,7 +13,7 @@ from turnout.epp.gateway.eds import EdsFile
 from turnout.epp.gateway.options import Address, Cluster, GatewayOptions, OverrideHost, RoundRobin
 from turnout.epp.gateway.process import EnvoyProcess
 from turnout.epp.options import EppOptions
-from turnout.epp.service import EndpointPicker, StartError, read_pipeline, static_specs, stop_signal
+from turnout.epp.service import EndpointPicker, StartError, read_pipeline, settle_memory, static_specs, stop_signal
 
 # With the pick, three names in the list: Envoy's three retries then never have to guess.
 FALLBACK_ENDPOINTS = 2
@@ -70,6 +70,7 @@ async def up(options: UpOptions, on_ready: Callable[[EndpointPicker | None], Non
         envoy = EnvoyProcess(gateway, concurrency=options.envoy_concurrency)
         await envoy.start()
         stack.push_async_callback(envoy.stop)
+        settle_memory()
         on_ready(picker)
         await _until_stopped(stop, envoy)
 

@@ -30,8 +30,12 @@ TPOT_TARGET: Final = ("x-llm-d-slo-tpot-ms", "x-slo-tpot-ms")
 VIDEO: Final = ("x-llm-d-video-fps", "x-llm-d-video-duration-seconds", "x-llm-d-video-resolution")
 DROPPED_REASON: Final = "x-llm-d-request-dropped-reason"
 
+SINGLE_ATTEMPT: Final = "x-turnout-single-attempt"
+"""Request header that asks our gateway for the route without retries; it goes no further."""
+
 ROUTING_HEADERS: Final = (
     DESTINATION,
+    SINGLE_ATTEMPT,
     "x-gateway-destination-endpoint-served",
     SUBSET_KEY,
     "x-prefiller-host-port",

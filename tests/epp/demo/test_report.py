@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 from rich.console import Console
 
-from turnout.epp.demo.client import Measurements
+from turnout.epp.demo.measurements import Measurements
 from turnout.epp.demo.report import RunReport, ServerCounts, comparison, percentile, summarise
 
 

@@ -5,6 +5,7 @@ from turnout.epp.extproc.mutations import (
     control_headers_removed,
     decision_applied,
     response_changes,
+    without_retries,
 )
 from turnout.epp.extproc.values import Mutation
 from turnout.epp.requests.exchange import Routed
@@ -98,3 +99,8 @@ def test_a_response_keeps_what_need_not_change(
     headers: list[tuple[str, str]], wanted: dict[str, str], drop_length: bool, expected: Mutation
 ) -> None:
     assert response_changes(Headers(headers), wanted, drop_length=drop_length) == expected
+
+
+def test_a_request_that_must_not_be_retried_says_so_whatever_the_client_sent() -> None:
+    forged = Mutation(PICK, ("x-turnout-single-attempt", "x-slo-ttft-ms"))
+    assert without_retries(forged) == Mutation({**PICK, "x-turnout-single-attempt": "true"}, ("x-slo-ttft-ms",))

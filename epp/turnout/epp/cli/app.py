@@ -7,6 +7,7 @@ import typer
 from typer.main import get_command
 
 from turnout.epp.cli import screen
+from turnout.epp.cli.demo import demo
 from turnout.epp.cli.epp import epp
 from turnout.epp.cli.foreign_flags import separate
 from turnout.epp.cli.go_flags import from_go
@@ -29,14 +30,7 @@ app.command("up")(up)
 app.command("epp")(epp)
 app.command("validate")(validate)
 app.command("sim-server")(sim_server)
-try:
-    from turnout.epp.cli.demo import demo
-except ModuleNotFoundError as missing:
-    # The demo's traffic comes from the official client, which nobody needs in production.
-    if missing.name != "openai":
-        raise
-else:
-    app.command("demo")(demo)
+app.command("demo")(demo)
 
 
 def run(arguments: Sequence[str]) -> None:

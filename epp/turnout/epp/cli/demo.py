@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from turnout.epp.cli.screen import EXIT_USAGE, errors_as_messages, fail, run_loop, stderr, stdout
 from turnout.epp.demo.report import comparison
-from turnout.epp.demo.run import GATEWAYS, MODEL, Gateway, Run, gateway, measure
+from turnout.epp.demo.run import GATEWAYS, MODEL, DemoNotInstalledError, Gateway, Run, gateway, measure
 from turnout.epp.demo.servers import ChildError
 from turnout.epp.demo.workload import WorkloadOptions, generate
 from turnout.epp.observe.report import render_decision
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 def demo(
     *,
-    duration: Annotated[float, typer.Option(help="Seconds in which conversations begin, in each run.")] = 25.0,
+    duration: Annotated[float, typer.Option(help="Seconds in which conversations begin, in each run.")] = 22.0,
     seed: Annotated[int, typer.Option(help="Seed of the traffic; both runs see the same.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave a gateway running and print a curl line.")] = False,
@@ -41,7 +41,7 @@ def demo(
     if not 1.0 <= duration <= MAX_SECONDS:
         fail(f"--duration must be from 1 to {MAX_SECONDS:g} seconds, not {duration:g}", EXIT_USAGE)
     workload = WorkloadOptions(seed=seed, duration=duration)
-    with errors_as_messages(ChildError, OSError):
+    with errors_as_messages(ChildError, DemoNotInstalledError, OSError):
         runs = run_loop(_until_interrupted(_compare(workload)))
         _show(runs, json_file)
         if keep:

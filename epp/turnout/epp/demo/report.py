@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from rich.table import Table
 
-from turnout.epp.demo.client import Measurements
+from turnout.epp.demo.measurements import Measurements
 
 
 @dataclass(frozen=True, slots=True)

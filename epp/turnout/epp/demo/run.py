@@ -2,12 +2,12 @@
 
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 
 import aiohttp
 
-from turnout.epp.demo.client import drive
+from turnout.epp.demo.measurements import Measurements
 from turnout.epp.demo.report import RunReport, summarise
 from turnout.epp.demo.servers import Child, read_counts
 from turnout.epp.demo.workload import WorkloadOptions, generate
@@ -62,8 +62,27 @@ def _gateway_process(arguments: tuple[str, ...], urls: tuple[str, ...]) -> Child
     return Child("up", "--json", "-v", "1", *ports, *explain, *endpoints, *arguments)
 
 
+class DemoNotInstalledError(Exception):
+    """The extra of the demo is missing."""
+
+
+def _client() -> Callable[..., Coroutine[None, None, Measurements]]:
+    # Half a second of imports that no other command needs, of a package that nobody needs in production.
+    try:
+        from turnout.epp.demo.client import drive  # noqa: PLC0415
+    except ModuleNotFoundError as missing:
+        raise DemoNotInstalledError(f"{missing}. Run: pip install 'turnout[demo]'") from None
+    return drive
+
+
 async def measure(arguments: tuple[str, ...], workload: WorkloadOptions, on_answer: Callable[[], None]) -> "Run":
-    """Runs the workload through one gateway."""
+    """Runs the workload through one gateway.
+
+    Raises:
+        ChildError: a server or the gateway did not start.
+        DemoNotInstalledError: the official OpenAI client is not there.
+    """
+    drive = _client()
     async with gateway(arguments, workload.seed) as started:
         seen = await drive(f"{started.url}/v1", MODEL, generate(workload), on_answer)
         report = summarise(seen, await read_counts(started.server_urls))

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -31,6 +32,8 @@ class Child:
     def __init__(self, *arguments: str) -> None:
         self._arguments = arguments
         self._process: asyncio.subprocess.Process | None = None
+        # A file and not a pipe: nobody reads along, and a full pipe would stop the child.
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _stop
         self.announced: Mapping[str, object] = {}
 
     async def __aenter__(self) -> Self:
@@ -41,47 +44,46 @@ class Child:
             "turnout.epp",
             *self._arguments,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=self._stderr,
             start_new_session=True,
         )
         try:
             async with asyncio.timeout(START_SECONDS):
                 self.announced = await self._announcement(self._process)
         except BaseException:
-            await self._stop(self._process)
+            await self._stop()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None:
-            await self._stop(self._process)
+        await self._stop()
 
     async def _announcement(self, process: asyncio.subprocess.Process) -> Mapping[str, object]:
         assert process.stdout is not None  # noqa: S101 - a pipe was asked for
         line = await process.stdout.readline()
         if not line:
-            raise ChildError(f"turnout {self._arguments[0]} did not start: {await _last_words(process)}")
+            raise ChildError(f"turnout {self._arguments[0]} did not start: {await self._last_words(process)}")
         announced: Mapping[str, object] = json.loads(line)
         return announced
 
-    async def _stop(self, process: asyncio.subprocess.Process) -> None:
-        if process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            # communicate() also drains the pipes, so that a child with much to say can end.
-            await asyncio.wait_for(process.communicate(), STOP_SECONDS)
-        except TimeoutError:
-            os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+    async def _stop(self) -> None:
+        process = self._process
+        if process is not None and process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            except TimeoutError:
+                os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        self._stderr.close()
 
-
-async def _last_words(process: asyncio.subprocess.Process) -> str:
-    assert process.stderr is not None  # noqa: S101 - a pipe was asked for
-    text = (await process.stderr.read(STDERR_BYTES)).decode(errors="replace").strip()
-    return text or f"exit status {await process.wait()}, no message"
+    async def _last_words(self, process: asyncio.subprocess.Process) -> str:
+        status = await process.wait()
+        self._stderr.seek(0)
+        text = self._stderr.read()[-STDERR_BYTES:].decode(errors="replace").strip()
+        return text or f"exit status {status}, no message"
 
 
 async def read_counts(urls: Sequence[str]) -> Mapping[str, ServerCounts]:

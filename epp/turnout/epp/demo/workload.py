@@ -26,8 +26,8 @@ class WorkloadOptions:
     seed: int = 0
     duration: float = 30.0
     conversations_per_second: float = 4.0
-    system_prompts: int = 32
-    system_prompt_size: int = 18_000
+    system_prompts: int = 16
+    system_prompt_size: int = 24_000
     turns: tuple[int, int] = (2, 6)
     question_size: tuple[int, int] = (120, 1_600)
     answer_tokens: tuple[int, int] = (12, 48)

@@ -5,7 +5,7 @@ from typing import Final
 
 from turnout.epp.extproc.values import Mutation
 from turnout.epp.requests.exchange import Routed
-from turnout.epp.wire_names import CONTROL_HEADERS, DESTINATION
+from turnout.epp.wire_names import CONTROL_HEADERS, DESTINATION, SINGLE_ATTEMPT
 from turnout.framework import Headers
 
 CONTENT_LENGTH: Final = "content-length"
@@ -32,6 +32,16 @@ def decision_applied(headers: Headers, routed: Routed) -> Mutation:
     if routed.body is not None:
         setting[CONTENT_LENGTH] = str(len(routed.body))
     return Mutation(setting, tuple(name for name in control_headers_in(headers) if name not in setting))
+
+
+def without_retries(mutation: Mutation) -> Mutation:
+    """Asks the gateway for one attempt only.
+
+    Where a route has a retry policy, Envoy 1.40 sends a full duplex body that ends in trailers to the endpoint twice
+    (envoyproxy/envoy#45470).
+    """
+    kept = tuple(name for name in mutation.remove_headers if name != SINGLE_ATTEMPT)
+    return Mutation({**mutation.set_headers, SINGLE_ATTEMPT: "true"}, kept)
 
 
 def response_changes(headers: Headers, wanted: Mapping[str, str], *, drop_length: bool) -> Mutation:

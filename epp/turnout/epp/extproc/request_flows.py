@@ -10,7 +10,7 @@ A flow takes messages in a legal order (see `order`), asks once for a decision a
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from turnout.epp.extproc.mutations import CONTENT_LENGTH, control_headers_removed, decision_applied
+from turnout.epp.extproc.mutations import CONTENT_LENGTH, control_headers_removed, decision_applied, without_retries
 from turnout.epp.extproc.values import (
     Action,
     BodyMode,
@@ -110,7 +110,10 @@ class FullDuplexFlow:
 
     def decided(self, head: RequestHead, routed: Routed) -> list[Reply]:
         """Headers, body and trailers."""
-        replies: list[Reply] = [HeadersReply(_REQUEST, decision_applied(head.headers, routed), routed)]
+        mutation = decision_applied(head.headers, routed)
+        if self._trailers:
+            mutation = without_retries(mutation)
+        replies: list[Reply] = [HeadersReply(_REQUEST, mutation, routed)]
         if self._body is not None:
             body = self._body if routed.body is None else routed.body
             replies.extend(chunks(_REQUEST, body, end=not self._trailers))

@@ -5,15 +5,19 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
+import grpc
 import grpc.aio
 from envoy.data.accesslog.v3 import accesslog_pb2
-from envoy.service.accesslog.v3 import als_pb2, als_pb2_grpc
+from envoy.service.accesslog.v3 import als_pb2
 from google.protobuf import duration_pb2
 
+from turnout.epp.gateway.log_messages import LogMessage
 from turnout.epp.gateway.options import Address
 from turnout.epp.wire_names import LEASE_KEY, LEASE_NAMESPACE
 
 logger = logging.getLogger(__name__)
+
+_SERVICE: Final = "envoy.service.accesslog.v3.AccessLogService"
 
 # Field of envoy.data.accesslog.v3.ResponseFlags -> the short name that Envoy's text logs use.
 _FLAGS: Final = {
@@ -69,7 +73,11 @@ class AccessLogService:
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Registers the service before the server starts."""
-        als_pb2_grpc.add_AccessLogServiceServicer_to_server(self, server)
+        method = grpc.stream_unary_rpc_method_handler(
+            self.StreamAccessLogs, LogMessage.FromString, als_pb2.StreamAccessLogsResponse.SerializeToString
+        )
+        service = grpc.method_handlers_generic_handler(_SERVICE, {"StreamAccessLogs": method})
+        server.add_generic_rpc_handlers((service,))
 
     async def StreamAccessLogs(  # noqa: N802 - the name is gRPC's
         self,

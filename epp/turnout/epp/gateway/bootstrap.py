@@ -24,7 +24,13 @@ from turnout.epp.gateway.clusters import (
     typed,
 )
 from turnout.epp.gateway.options import Address, GatewayOptions, OriginalDst, RoundRobin
-from turnout.epp.wire_names import LEASE_NAMESPACE, REQUEST_END_HEADER, REQUEST_END_IN_ACCESS_LOG, ROUTING_HEADERS
+from turnout.epp.wire_names import (
+    LEASE_NAMESPACE,
+    REQUEST_END_HEADER,
+    REQUEST_END_IN_ACCESS_LOG,
+    ROUTING_HEADERS,
+    SINGLE_ATTEMPT,
+)
 
 _REQUEST_BODY = {
     "none": "NONE",
@@ -134,17 +140,19 @@ def _forged_headers_removed() -> ConfigTree:
 
 
 def _virtual_host(options: GatewayOptions, idle: str) -> ConfigTree:
-    route: ConfigTree = {
-        "cluster": MODEL_SERVERS,
-        "timeout": "0s",
-        "idle_timeout": idle,
-        "retry_policy": _retry_policy(options),
-    }
+    single: ConfigTree = {"cluster": MODEL_SERVERS, "timeout": "0s", "idle_timeout": idle}
+    routes: list[ConfigTree] = [
+        {"match": {"prefix": "/"}, "route": {**single, "retry_policy": _retry_policy(options)}},
+    ]
+    if options.request_body == "full-duplex":
+        asked_for: ConfigTree = {"name": SINGLE_ATTEMPT, "present_match": True}
+        match: ConfigTree = {"prefix": "/", "headers": [asked_for]}
+        routes.insert(0, {"match": match, "route": single, "request_headers_to_remove": [SINGLE_ATTEMPT]})
     return {
         "name": "gateway",
         "domains": ["*"],
         "request_body_buffer_limit": options.max_body_bytes,
-        "routes": [{"match": {"prefix": "/"}, "route": route}],
+        "routes": routes,
     }
 
 

@@ -1,6 +1,7 @@
 """The life of a request before its dispatch: intake, candidates, producers, admission, scheduling."""
 
 import asyncio
+import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -283,9 +284,9 @@ class Director:
             return result.endpoints
         picked = set(map(id, result.endpoints))
         scored = result.profiles[result.primary].scored
-        others = [candidate for candidate in scored if id(candidate.endpoint) not in picked]
-        others.sort(key=lambda candidate: -candidate.score)
-        return (*result.endpoints, *(candidate.endpoint for candidate in others[:wanted]))
+        others = (candidate for candidate in scored if id(candidate.endpoint) not in picked)
+        best = heapq.nlargest(wanted, others, key=lambda candidate: candidate.score)
+        return (*result.endpoints, *(candidate.endpoint for candidate in best))
 
     def _refuse(self, request_id: str, model: str, refusal: Refusal) -> Refusal:
         self._observer.refused(request_id, model, refusal)

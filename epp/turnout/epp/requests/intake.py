@@ -44,7 +44,7 @@ def take_in(head: RequestHead, body: RequestBody | None, parsers: Sequence[Named
     headers, path = head.headers, request_path(head.headers)
     parser = choose_parser(parsers, path) if body is not None else None
     parsed = _parse(parser, path, body)
-    wanted = headers.get(*MODEL_REWRITE) or parsed.model
+    wanted = _rewritten_model(headers) or parsed.model
     target = wanted if body is not None and body.complete else parsed.model
     request = _request(headers, path, body, parsed, target, now)
     replacement = None
@@ -52,6 +52,15 @@ def take_in(head: RequestHead, body: RequestBody | None, parsers: Sequence[Named
         with plugin_boundary(parser.name, ExtensionPoint.PARSER):
             replacement = parser.plugin.rewrite_model(body.data, target)
     return Intake(request, parsed, parser, replacement, REQUEST_ID not in headers)
+
+
+def _rewritten_model(headers: Headers) -> str:
+    name = headers.get(*MODEL_REWRITE) or ""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the header {MODEL_REWRITE[0]} is not UTF-8") from None
+    return name
 
 
 def _parse(parser: Named[Parser] | None, path: str, body: RequestBody | None) -> ParsedBody:

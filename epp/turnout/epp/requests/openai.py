@@ -62,7 +62,8 @@ _FORMATS: dict[str, tuple[str, str]] = {
     "images/generations": ("prompt", "invalid images generations request: must have prompt field"),
 }
 
-_decode_body = msgspec.json.Decoder(_Body).decode
+# Engines take "16" and 16.0 for 16, so they must not be refused here.
+_decode_body = msgspec.json.Decoder(_Body, strict=False).decode
 _decode_reply = msgspec.json.Decoder(_Reply).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -116,6 +117,7 @@ def _decode(body: bytes) -> _Body:
 
 
 def _format_of(path: str) -> tuple[str, str]:
+    path = path.rstrip("/")
     ending = max((known for known in _FORMATS if matches(path, known)), key=len, default="completions")
     return _FORMATS[ending]
 
