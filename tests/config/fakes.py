@@ -82,10 +82,13 @@ class Rule:
     key: str
     operator: Literal["In", "NotIn"] = "In"
     values: Sequence[str] = ()
+    at_most: int = 9
 
     def __post_init__(self) -> None:
         if not self.key:
             raise ValueError("key must not be empty")
+        if self.at_most < 0:
+            raise ValueError(f"at_most must be at least 0, got {self.at_most}")
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ class RuleFilter(AllFilter):
     ) -> None:
         if max_ttft_penalty_ms < 0:
             raise ValueError(f"max_ttft_penalty_ms must be at least 0, got {max_ttft_penalty_ms}")
+        if limits.time_limit > timedelta(hours=1):
+            raise ValueError("limits.time_limit must be at most an hour")
         self.name, self.rules, self.penalty, self.limits, self.labels = name, rules, max_ttft_penalty_ms, limits, labels
 
 

@@ -2,7 +2,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from config.fakes import HEAD, LoadScorer, load, problems, warnings
+from config.fakes import HEAD, LoadProducer, LoadScorer, load, problems, warnings
 from turnout.config import ConfigError, load_pipeline
 from turnout.framework import Registry
 
@@ -41,6 +41,11 @@ from turnout.framework import Registry
             id="a value that the constructor refuses, spelled as in the document",
         ),
         pytest.param(
+            "- type: rule-filter\n  parameters:\n    rules: []\n    limits: {timeLimit: 2h}",
+            ["5: plugins[0].parameters: limits.timeLimit must be at most an hour"],
+            id="a field of a value that the constructor refuses",
+        ),
+        pytest.param(
             "- type: wrong-filter",
             ["4: plugins[0].type: plugin 'wrong-filter': filter() of a Filter takes (request, state, endpoints): "],
             id="a method with other parameters",
@@ -64,6 +69,17 @@ def test_a_plugin_that_cannot_be_built_is_a_problem(plugins: str, found: list[st
 def test_a_plugin_that_cannot_be_built_makes_no_second_problem_where_it_is_named() -> None:
     body = "plugins:\n- {type: nonsense}\nschedulingProfiles:\n- name: a\n  plugins: [{pluginRef: nonsense}]\n"
     assert [line.partition(":")[0] for line in problems(body)] == ["4"]
+
+
+def test_a_plugin_with_a_wrong_method_makes_no_second_problem_where_it_is_named() -> None:
+    body = "plugins:\n- {type: wrong-filter}\nschedulingProfiles:\n- name: a\n  plugins: [{pluginRef: wrong-filter}]\n"
+    assert [line.partition(":")[0] for line in problems(body)] == ["4"]
+
+
+def test_an_empty_name_is_the_type() -> None:
+    pipeline = load('plugins: [{type: queue-scorer, name: ""}]')
+    assert "queue-scorer" in pipeline.plugins
+    assert "  name: queue-scorer  # default\n" in pipeline.effective.to_yaml()
 
 
 def test_two_distributions_that_offer_one_type_are_named() -> None:
@@ -109,6 +125,18 @@ def test_a_reload_builds_what_changed_anew() -> None:
     assert changed.plugins["b"] is not first.plugins["a"]
     assert changed.plugins["max-score-picker"] is not first.plugins["max-score-picker"]
     assert changed.plugins["load-producer"] is first.plugins["load-producer"]
+
+
+def test_a_reader_stays_when_the_producer_whose_key_it_reads_is_built_anew() -> None:
+    first = load("plugins: [{type: load-scorer}, {type: load-producer}]")
+    body = "plugins: [{type: load-scorer}, {type: other-producer, name: load-producer}]"
+    second = load(body, previous=first, other_producer="LoadProducer")
+    reader, writer = second.plugins["load-scorer"], second.plugins["load-producer"]
+    assert reader is first.plugins["load-scorer"]
+    assert writer is not first.plugins["load-producer"]
+    assert isinstance(reader, LoadScorer)
+    assert isinstance(writer, LoadProducer)
+    assert reader.reads == writer.writes
 
 
 def test_a_reload_that_fails_leaves_the_previous_pipeline_alone() -> None:

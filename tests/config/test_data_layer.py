@@ -79,7 +79,10 @@ def test_the_named_discovery_is_used() -> None:
         ),
         pytest.param(
             "sources: [{pluginRef: metrics-data-source}, {pluginRef: metrics-data-source}]",
-            "5: dataLayer.sources[1].pluginRef: the source 'metrics-data-source' is listed twice",
+            (
+                "5: dataLayer.sources[1].pluginRef: the source 'metrics-data-source' is listed twice; "
+                "list all its extractors in one entry"
+            ),
             id="a source listed twice",
         ),
         pytest.param(

@@ -16,6 +16,7 @@ plugins:
   name: rules
   parameters:
     rules: [{key: a, values: [x, "yes", "1.5"]}]
+    limits: {RETRIES: 2}
     labels: {}
 schedulingProfiles:
 - name: main
@@ -37,6 +38,11 @@ plugins:
       - x
       - "yes"
       - "1.5"
+      operator: In  # default
+      atMost: 9  # default
+    limits:
+      RETRIES: 2
+      timeLimit: "5s"  # default
     labels: {}
     maxTtftPenaltyMs: 18000.0  # default
 - type: single-profile-handler  # default

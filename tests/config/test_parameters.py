@@ -117,7 +117,12 @@ def test_every_kind_of_type_is_translated() -> None:
         pytest.param(
             QueueScorer, {"a": 1}, "p: the plugin accepts no parameters; remove them", id="parameters for none"
         ),
-        pytest.param(RuleFilter, {}, "p: the required field 'rules' is missing", id="a required parameter"),
+        pytest.param(
+            RuleFilter,
+            {},
+            "p: the required field 'rules' is missing; accepted: labels, limits, maxTtftPenaltyMs, rules",
+            id="a required parameter",
+        ),
         pytest.param(
             RuleFilter,
             {"rules": [], "name": "x"},
@@ -138,6 +143,12 @@ def test_every_kind_of_type_is_translated() -> None:
         ),
         pytest.param(
             RuleFilter,
+            {"rules": [{"key": "a", "atMost": -1}]},
+            "p.rules[0]: atMost must be at least 0, got -1",
+            id="a nested constructor's refusal, spelled as in the document",
+        ),
+        pytest.param(
+            RuleFilter,
             {"rules": [{"key": "a", "operator": "Out"}]},
             "p.rules[0].operator: 'Out' is not accepted; accepted: 'In' or 'NotIn'",
             id="a word that is not listed",
@@ -145,7 +156,7 @@ def test_every_kind_of_type_is_translated() -> None:
         pytest.param(
             RuleFilter,
             {"rules": [{"key": "a", "vaules": []}]},
-            "p.rules[0].vaules: unknown field; did you mean 'values'? accepted: key, operator, values",
+            "p.rules[0].vaules: unknown field; did you mean 'values'? accepted: atMost, key, operator, values",
             id="a misspelt nested name",
         ),
         pytest.param(
@@ -181,10 +192,18 @@ def test_a_parameter_that_does_not_fit_is_a_problem(
     assert problems == [problem]
 
 
-def test_defaults_are_shown_where_yaml_can_express_them() -> None:
-    shown = parameters_of(Many).shown_defaults({"EITHER": 1})
-    assert shown == {"mode": "fast"}
-    assert parameters_of(RuleFilter).shown_defaults({}) == {"maxTtftPenaltyMs": 18000.0}
+def test_arguments_are_spelled_where_yaml_can_express_them() -> None:
+    many, rules = parameters_of(Many), parameters_of(RuleFilter)
+    assert many.spelled(many.defaults) == {"mode": "fast", "pair": [1, "a"], "either": 5}
+    found, problems = arguments(RuleFilter, {"rules": [{"key": "a"}], "limits": {"retries": 2}})
+    assert (problems, rules.spelled(found or {})) == (
+        [],
+        {
+            "rules": [{"key": "a", "operator": "In", "values": [], "atMost": 9}],
+            "maxTtftPenaltyMs": 18000.0,
+            "limits": {"timeLimit": "5s", "retries": 2},
+        },
+    )
 
 
 @dataclass

@@ -112,14 +112,17 @@ def test_on_error_skip_makes_filters_and_scorers_optional() -> None:
             HEAD,
             [
                 "12: schedulingProfiles[0].plugins[0].weight: is inf; accepted: a finite number",
-                "13: schedulingProfiles[0].plugins[1]: the required field 'pluginRef' is missing",
+                (
+                    "13: schedulingProfiles[0].plugins[1]: the required field 'pluginRef' is missing; "
+                    "accepted: onError, pluginRef, weight"
+                ),
             ],
             id="an infinite weight and a missing reference",
         ),
         pytest.param(
             "plugins: [{type: many-profile-handler}]\nschedulingProfiles: [{name: a}, {name: b},\n  {name: a}]\n",
             HEAD,
-            ["5: schedulingProfiles[2].name: duplicate profile name 'a'"],
+            ["5: schedulingProfiles[2].name: duplicate profile name 'a'; each name is used once"],
             id="two profiles of one name",
         ),
         pytest.param(

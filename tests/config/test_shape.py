@@ -11,7 +11,11 @@ from turnout.config.shape import REPAIRED, check_shape, field_names, salvage
     [
         pytest.param({"plugins": "x"}, ["1: plugins: is 'x'; accepted: a list"], id="text for a list"),
         pytest.param({"plugins": [7]}, ["1: plugins[0]: is 7; accepted: a mapping"], id="a number for a mapping"),
-        pytest.param({"plugins": [{}]}, ["1: plugins[0]: the required field 'type' is missing"], id="a missing field"),
+        pytest.param(
+            {"plugins": [{}]},
+            ["1: plugins[0]: the required field 'type' is missing; accepted: name, parameters, type"],
+            id="a missing field",
+        ),
         pytest.param(
             {"plugins": [{"type": "a", "nmae": "b"}]},
             ["1: plugins[0].nmae: unknown field; did you mean 'name'? accepted: name, parameters, type"],

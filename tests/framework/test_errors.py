@@ -1,7 +1,6 @@
 import pytest
 
 from turnout.framework import (
-    AssemblyError,
     ExtensionPoint,
     MissingStateError,
     NoEndpointsError,
@@ -32,7 +31,6 @@ from turnout.framework import (
         ),
         pytest.param(MissingStateError("prompt"), "nothing has written 'prompt' for this request", id="missing state"),
         pytest.param(PluginLoadError("x", "gone"), "plugin type 'x': gone", id="loading"),
-        pytest.param(AssemblyError(["one", "two"]), "one; two", id="every problem of an assembly"),
     ],
 )
 def test_errors_say_what_happened_to_what(error: Exception, message: str) -> None:
@@ -43,11 +41,10 @@ def test_errors_have_fields() -> None:
     refused, broken = NoEndpointsError("p", "f"), PluginError("n", ExtensionPoint.FILTER, "why")
     assert (refused.profile, refused.filter) == ("p", "f")
     assert (broken.plugin, broken.extension_point, broken.problem) == ("n", ExtensionPoint.FILTER, "why")
-    assert AssemblyError(["one", "two"]).problems == ("one", "two")
 
 
 def test_only_scheduling_fails_with_scheduling_errors() -> None:
     outcomes = (NoEndpointsError("p", "f"), PluginError("n", ExtensionPoint.FILTER, "why"), MissingStateError("k"))
     assert all(isinstance(error, SchedulingError) for error in outcomes)
-    others = (ProtocolError("x"), PluginLoadError("x", "y"), AssemblyError([]))
+    others = (ProtocolError("x"), PluginLoadError("x", "y"))
     assert not any(isinstance(error, SchedulingError) for error in others)

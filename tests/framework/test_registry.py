@@ -153,6 +153,22 @@ class Async:
     async def score(self, request: object, state: object, endpoints: object) -> None: ...
 
 
+class ParserOfNothing:
+    def parse(self, path: object, body: object) -> None: ...
+    def rewrite_model(self, body: object, model: object) -> None: ...
+    def usage(self, body: object) -> None: ...
+
+
+class SourceLeftOpen:
+    interval_seconds = None
+
+    async def fetch(self, endpoint: object) -> None: ...
+
+
+class SourceThatCannotAwait(SourceLeftOpen):
+    def close(self) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("plugin", "problem"),
     [
@@ -168,6 +184,11 @@ class Async:
         ),
         pytest.param(NotAsync(), "produce() of a DataProducer must be async", id="not async"),
         pytest.param(Async(), "score() of a Scorer must be a plain function", id="async"),
+        pytest.param(ParserOfNothing(), "a Parser must have 'paths'", id="an attribute is missing"),
+        pytest.param(SourceLeftOpen(), "a DataSource must have 'close'", id="a second method is missing"),
+        pytest.param(
+            SourceThatCannotAwait(), "close() of a DataSource must be async", id="a second method is not async"
+        ),
     ],
 )
 def test_a_method_that_does_not_fit_is_described(plugin: object, problem: str) -> None:

@@ -1,4 +1,5 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import pytest
 
@@ -118,6 +119,56 @@ def test_a_handler_that_breaks_its_contract_is_named(handler: Handler, point: Ex
         schedule(handler, profile("decode"), profile("prefill"))
     error = raised.value
     assert (error.plugin, error.extension_point, error.problem) == ("handler", point, problem)
+
+
+@dataclass(frozen=True)
+class Deciding:
+    """Runs every profile and then decides what it was told to decide."""
+
+    decision: SchedulingResult
+
+    def pick(
+        self,
+        request: InferenceRequest,
+        state: CycleState,
+        profiles: Collection[str],
+        results: Mapping[str, ProfileOutcome],
+    ) -> Sequence[str]:
+        return () if results else tuple(profiles)
+
+    def process_results(
+        self, request: InferenceRequest, state: CycleState, results: Mapping[str, ProfileOutcome]
+    ) -> SchedulingResult:
+        return self.decision
+
+
+@pytest.mark.parametrize(
+    ("decision", "problem"),
+    [
+        pytest.param(
+            SchedulingResult("prefill", {}), "its primary profile 'prefill' has no result", id="without its profile"
+        ),
+        pytest.param(
+            SchedulingResult("decode", {"decode": NoEndpointsError("decode", "")}),  # type: ignore[dict-item]
+            "its primary profile 'decode' has no result",
+            id="with a profile that had no endpoints",
+        ),
+        pytest.param(None, "AttributeError: 'NoneType' object has no attribute 'profiles'", id="nothing"),
+    ],
+)
+def test_a_decision_without_a_destination_names_the_handler(decision: SchedulingResult, problem: str) -> None:
+    with pytest.raises(PluginError) as raised:
+        schedule(Deciding(decision), profile("decode"))
+    error = raised.value
+    assert (error.plugin, error.extension_point) == ("handler", ExtensionPoint.PROCESS_RESULTS)
+    assert error.problem == problem
+
+
+def test_a_handler_that_yields_its_profiles_comes_to_an_end() -> None:
+    def choose(results: Mapping[str, ProfileOutcome]) -> Sequence[str]:
+        return (name for name in ("decode",) if not results)  # type: ignore[return-value]
+
+    assert schedule(Handler(choose), profile("decode")).primary == "decode"
 
 
 def test_a_handler_may_keep_the_results_it_was_shown() -> None:

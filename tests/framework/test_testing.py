@@ -139,6 +139,7 @@ def test_builders_make_what_the_server_makes() -> None:
     endpoint = make_endpoint("a", waiting=3, running=2, kv_cache_utilization=0.5, labels={"zone": "x"}, in_flight=4)
     assert (endpoint.name, endpoint.host_port, endpoint.in_flight) == ("default/a", "10.0.0.98:8000", 4)
     assert (endpoint.metrics.waiting_queue_size, endpoint.metrics.running_requests) == (3, 2)
+    assert len({make_endpoint(f"e{number}").address for number in range(1000)}) == 1000
     request = make_request("r9", model="llama", headers={"X-A": "1"}, priority=2, fairness_id="team")
     assert (request.request_id, request.target_model, request.headers.get("x-a")) == ("r9", "llama", "1")
     assert PROMPT not in make_state(now=2.0)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from mypy import api
 
+from docs.blocks import all_blocks
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PREAMBLE = """
@@ -39,6 +41,14 @@ def check(path: Path, cache: Path) -> tuple[str, int]:
 )
 def test_a_file_type_checks_strictly(file: str, cache: Path) -> None:
     assert check(HERE.parent / file, cache) == ("", 0)
+
+
+def test_the_plugins_of_the_pages_type_check_strictly(tmp_path: Path, cache: Path) -> None:
+    modules = [block for block in all_blocks("python") if "module" in block.options]
+    assert len(modules) > 10
+    for block in modules:
+        (tmp_path / f"{block.options['module']}.py").write_text(block.text)
+    assert check(tmp_path, cache) == ("", 0)
 
 
 def test_the_asserted_types_are_those_of_the_running_program() -> None:

@@ -1,18 +1,17 @@
 """The plugins of a configuration while they are put together: built, looked up by name, injected where missing."""
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from turnout.config.catalogue import IGNORES_PARAMETERS, KNOWN_TYPES
 from turnout.config.document import Value
-from turnout.config.parameters import Parameters, UnreadableParametersError, parameters_of
+from turnout.config.parameters import Parameters, UnreadableParametersError, names_in, parameters_of
 from turnout.config.pipeline import Origin, Pipeline
 from turnout.config.problems import Path, Report, one_of, shown
 from turnout.config.schema import PluginSpec
 from turnout.config.shape import REPAIRED
-from turnout.config.spellings import camel_case
+from turnout.config.spellings import as_spelled
 from turnout.framework import ExtensionPoint, Named, PluginLoadError, Registry, SchedulingError, plugin_boundary
 from turnout.framework.registry import PluginType, serves, signature_problems
 
@@ -51,7 +50,7 @@ class Assembly:
     def add(self, spec: PluginSpec, position: int) -> None:
         """Builds the plugin of one entry of ``plugins``, or reports why it cannot be."""
         path: Path = ("plugins", position)
-        name = spec.type if spec.name is None else spec.name
+        name = spec.name or spec.type
         if REPAIRED in (name, spec.type):
             self._broken.setdefault(name, spec.type)
             return
@@ -138,12 +137,13 @@ class Assembly:
 
     def _build(self, name: str, plugin_type: str, entry: dict[str, Value], path: Path, *, injected: bool) -> None:
         instance = self._instance(name, plugin_type, entry, path, injected)
-        if instance is None:
-            self._broken[name] = plugin_type
-            return
-        for problem in signature_problems(instance.plugin):
+        problems = signature_problems(instance.plugin) if instance is not None else []
+        for problem in problems:
             self.report.problem((*path, "type"), f"plugin {shown(name)}: {problem}")
-        self.instances[name] = instance
+        if instance is None or problems:
+            self._broken[name] = plugin_type
+        else:
+            self.instances[name] = instance
 
     def _instance(
         self, name: str, plugin_type: str, entry: dict[str, Value], path: Path, injected: bool
@@ -160,7 +160,7 @@ class Assembly:
         plugin = self._reused(name, origin) or self._constructed(origin, path)
         if plugin is None:
             return None
-        self._show_defaults(entry, name, parameters, path)
+        self._show_defaults(entry, name, parameters.spelled(arguments), path)
         return Instance(name, plugin, origin, path, injected)
 
     def _factory(self, plugin_type: str, path: Path) -> PluginType | None:
@@ -207,22 +207,30 @@ class Assembly:
             cause = error.__cause__ or error
             text = f"the constructor failed: {type(cause).__name__}: {cause}"
             if isinstance(cause, ValueError):
-                text = _as_spelled(str(cause), origin.arguments)
+                text = as_spelled(str(cause), names_in(origin.arguments))
             self.report.problem((*path, "parameters"), text)
             return None
 
-    def _show_defaults(self, entry: dict[str, Value], name: str, parameters: Parameters, path: Path) -> None:
-        if "name" not in entry:
+    def _show_defaults(self, entry: dict[str, Value], name: str, effective: dict[str, Value], path: Path) -> None:
+        if not entry.get("name"):
             self.inject((*path, "name"), name)
         given = entry.pop("parameters", None)
         if given is not None:
             entry["parameters"] = given
-        for parameter, value in parameters.shown_defaults(given if isinstance(given, dict) else {}).items():
-            self.inject((*path, "parameters", parameter), value)
+        for place, value in list(_added(given or {}, effective)):
+            self.inject((*path, "parameters", *place), value)
 
 
-def _as_spelled(text: str, arguments: Iterable[str]) -> str:
-    """A constructor's sentence with its parameters as YAML spells them."""
-    for argument in arguments:
-        text = re.sub(rf"\b{re.escape(argument)}\b", camel_case(argument), text) if "_" in argument else text
-    return text
+def _added(given: Value, effective: Value) -> Iterator[tuple[Path, Value]]:
+    """What the effective value has and the given one lacks, with its place; names are the same in any case."""
+    if isinstance(given, dict) and isinstance(effective, dict):
+        spelled = {key.casefold(): key for key in given}
+        for name, value in effective.items():
+            key = spelled.get(name.casefold())
+            if key is None:
+                yield (name,), value
+            else:
+                yield from (((key, *place), added) for place, added in _added(given[key], value))
+    elif isinstance(given, list) and isinstance(effective, list):
+        for position, (one, other) in enumerate(zip(given, effective, strict=False)):
+            yield from (((position, *place), added) for place, added in _added(one, other))

@@ -17,7 +17,8 @@ def build_sources(assembly: Assembly, layer: DataLayer) -> tuple[SourceBinding, 
         source = assembly.refer_to(DataSource, listed.plugin_ref, (*path, "pluginRef"))
         extractors = _extractors(assembly, listed, path)
         if source is not None and source.name in bindings:
-            assembly.report.problem((*path, "pluginRef"), f"the source {shown(source.name)} is listed twice")
+            hint = "list all its extractors in one entry"
+            assembly.report.problem((*path, "pluginRef"), f"the source {shown(source.name)} is listed twice", hint)
         elif source is not None:
             bindings[source.name] = SourceBinding(source, extractors)
     if layer.inject_defaults and not any(_is_metrics_source(assembly, name) for name in bindings):
@@ -78,21 +79,12 @@ def build_parsers(assembly: Assembly, config: EndpointPickerConfig) -> tuple[Nam
         plugin_type = assembly.instances[name].origin.type
         if plugin_type in types:
             assembly.report.warn(path, f"a second parser of type {shown(plugin_type)} is ignored")
-        elif kept and not claims_paths(assembly, kept[-1]):
+        elif kept and not kept[-1].plugin.paths:
             assembly.report.warn(path, f"parser {shown(name)} comes after {shown(kept[-1].name)}, which takes the rest")
         else:
             types.add(plugin_type)
             kept.append(parser)
     return tuple(kept)
-
-
-def claims_paths(assembly: Assembly, parser: Named[Parser]) -> bool:
-    """Whether the parser takes some paths rather than whatever is left; without `paths` it breaks its contract."""
-    if not hasattr(parser.plugin, "paths"):
-        path = assembly.instances[parser.name].place
-        assembly.report.problem(path, f"plugin {shown(parser.name)} is a Parser without the attribute 'paths'")
-        return True
-    return bool(parser.plugin.paths)
 
 
 def _parser_refs(assembly: Assembly, config: EndpointPickerConfig) -> list[tuple[Path, str]]:

@@ -1,6 +1,7 @@
 """JSON Schema of the document, for editors and documentation; as exact as the plugins on offer can be read."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
@@ -16,10 +17,8 @@ def json_schema(registry: Registry) -> dict[str, object]:
 
     Imports every type; one that cannot be imported or read is listed without its parameters.
     """
-    schema: dict[str, object] = EndpointPickerConfig.model_json_schema()
+    schema: dict[str, Any] = EndpointPickerConfig.model_json_schema()
     definitions = schema["$defs"]
-    if not isinstance(definitions, dict):
-        return schema
     plugin = definitions["PluginSpec"]
     plugin["properties"]["type"] = {"type": "string", "enum": registry.names()}
     branches = []

@@ -124,7 +124,8 @@ def _wire(assembly: Assembly, config: EndpointPickerConfig, gates: Mapping[str, 
     data_graph.add_producers(assembly)
     data_graph.check_reads(assembly)
     stages = data_graph.producer_stages(assembly)
-    reads_body = any(data_layer.claims_paths(assembly, parser) for parser in parsers)
+    # The fallback alone is content with the headers.
+    reads_body = any(parser.plugin.paths for parser in parsers)
     if not reads_body:
         _warn_prompt_readers(assembly)
     if scheduler is None or assembly.report.problems:

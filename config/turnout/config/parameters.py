@@ -9,7 +9,7 @@ parameter of a type that YAML cannot express is left at its default.
 import inspect
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from datetime import timedelta
@@ -25,7 +25,7 @@ from turnout.config.document import Value
 from turnout.config.problems import Path, Report
 from turnout.config.schema import DURATION_SCHEMA, Section
 from turnout.config.shape import check_shape, field_names
-from turnout.config.spellings import camel_case, format_duration, parse_duration
+from turnout.config.spellings import as_spelled, camel_case, format_duration, parse_duration
 from turnout.framework import PluginName
 
 _SIMPLE = (bool, int, float, str, NoneType)
@@ -84,11 +84,9 @@ class Parameters:
         named = {self.name_parameter: name} if self.name_parameter else {}
         return {**self.defaults, **chosen, **named}
 
-    def shown_defaults(self, given: Mapping[str, Value]) -> dict[str, Value]:
-        """Parameters that are not given and whose default YAML can express, as YAML spells them."""
-        taken = {key.casefold() for key in given}
-        found = {camel_case(name): _plain(value) for name, value in self.defaults.items()}
-        return {name: value for name, value in found.items() if value is not None and name.casefold() not in taken}
+    def spelled(self, arguments: Mapping[str, object]) -> dict[str, Value]:
+        """The arguments as YAML spells them; those that are None or that it cannot express are left out."""
+        return _without_none({name: value for name, value in arguments.items() if name != self.name_parameter})
 
 
 def parameters_of(plugin_type: Callable[..., object]) -> Parameters:
@@ -187,7 +185,10 @@ def _mapping_for(nested: Any) -> Any:
     model = _model(nested.__name__, annotations, settable)
 
     def build(values: BaseModel) -> object:
-        return nested(**{_python_name(field): getattr(values, field) for field in values.model_fields_set})
+        try:
+            return nested(**{_python_name(field): getattr(values, field) for field in values.model_fields_set})
+        except ValueError as error:
+            raise ValueError(as_spelled(str(error), own)) from error
 
     return Annotated[model, AfterValidator(build)]
 
@@ -220,8 +221,27 @@ def _field(name: str, default: object) -> FieldInfo:
     return info
 
 
+def names_in(arguments: Mapping[str, object]) -> Iterator[str]:
+    """The names of the arguments, and of the fields of dataclasses among their values."""
+    for name, value in arguments.items():
+        yield name
+        for item in value if isinstance(value, tuple) else (value,):
+            if is_dataclass(item) and not isinstance(item, type):
+                yield from names_in({field.name: getattr(item, field.name) for field in fields(item)})
+
+
+def _without_none(values: Mapping[str, object]) -> dict[str, Value]:
+    spelled = {camel_case(name): _plain(value) for name, value in values.items()}
+    return {name: value for name, value in spelled.items() if value is not None}
+
+
 def _plain(value: object) -> Value:
-    """A default as YAML can spell it, or None."""
+    """A value as YAML can spell it, or None."""
+    if isinstance(value, tuple):
+        items = [_plain(item) for item in value]
+        return None if None in items else items
+    if is_dataclass(value) and not isinstance(value, type):
+        return _without_none({field.name: getattr(value, field.name) for field in fields(value) if field.init})
     if isinstance(value, timedelta):
         return format_duration(value)
     if isinstance(value, float):

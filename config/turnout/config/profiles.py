@@ -40,7 +40,8 @@ def build_scheduler(assembly: Assembly, config: EndpointPickerConfig) -> Schedul
     for position, profile in enumerate(listed):
         path: Path = ("schedulingProfiles", position)
         if profile.name in profiles and profile.name != REPAIRED:
-            assembly.report.problem((*path, "name"), f"duplicate profile name {shown(profile.name)}")
+            message = f"duplicate profile name {shown(profile.name)}"
+            assembly.report.problem((*path, "name"), message, "each name is used once")
         profiles[profile.name] = _profile(assembly, profile, path)
     built = [profile for profile in profiles.values() if profile is not None]
     if handler is None or len(built) != len(listed):

@@ -50,10 +50,10 @@ class PluginRef(Section):
 
 
 class PluginSpec(Section):
-    """One plugin: its type, its name (the type's, if none is given) and its constructor's parameters."""
+    """One plugin: its type, its name (the type's, if none is given or it is empty) and its constructor's parameters."""
 
     type: Text
-    name: Text | None = None
+    name: str = ""
     parameters: dict[str, object] | None = None
 
 
@@ -142,12 +142,10 @@ NO_DATA_LAYER = DataLayer.model_validate({})
 
 def without_nulls(data: dict[str, Value]) -> dict[str, Value]:
     """The document without fields that are null, which means unset; parameters of plugins are left as they are."""
-    return {key: _strip(value) for key, value in data.items() if value is not None}
+    return {key: value if key == "parameters" else _strip(value) for key, value in data.items() if value is not None}
 
 
 def _strip(value: Value) -> Value:
     if isinstance(value, list):
         return [_strip(item) for item in value]
-    if isinstance(value, dict):
-        return {key: item if key == "parameters" else _strip(item) for key, item in value.items() if item is not None}
-    return value
+    return without_nulls(value) if isinstance(value, dict) else value

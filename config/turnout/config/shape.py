@@ -92,7 +92,7 @@ def _words(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     if kind == "extra_forbidden":
         return "unknown field", one_of(str(last), _fields_at(model, detail["loc"][:-1]))
     if kind == "missing":
-        return f"the required field {last!r} is missing", ""
+        return f"the required field {last!r} is missing", one_of(None, _fields_at(model, detail["loc"][:-1]))
     if kind == "string_too_short":
         return "is empty", "accepted: text of at least one character"
     if kind in ("literal_error", "enum"):

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from fractions import Fraction
 
@@ -91,6 +92,13 @@ def parse_bool(text: str) -> bool:
     if word not in _BOOLEANS:
         raise ValueError(f"{text[:LONGEST]!r} is not a boolean")
     return _BOOLEANS[word]
+
+
+def as_spelled(text: str, names: Iterable[str]) -> str:
+    """A sentence in which these ``snake_case`` names are written as YAML spells them."""
+    for name in names:
+        text = re.sub(rf"\b{re.escape(name)}\b", camel_case(name), text) if "_" in name else text
+    return text
 
 
 def camel_case(snake: str) -> str:

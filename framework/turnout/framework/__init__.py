@@ -2,7 +2,6 @@
 
 from turnout.framework.endpoint import AttributeKey, Endpoint, EndpointMetrics
 from turnout.framework.errors import (
-    AssemblyError,
     ExtensionPoint,
     MissingStateError,
     NoEndpointsError,
@@ -41,6 +40,7 @@ from turnout.framework.interfaces import (
     UsageLimitPolicy,
 )
 from turnout.framework.profile import Named, SchedulerProfile, WeightedScorer, plugin_boundary
+from turnout.framework.readings import GaugeReading, Histogram, HistogramReading, Measured, Reading
 from turnout.framework.refusal import Refusal, RefusalKind
 from turnout.framework.registry import Registry
 from turnout.framework.request import DEFAULT_FAIRNESS_ID, PROMPT, Headers, InferenceRequest, Prompt
@@ -59,7 +59,6 @@ __all__ = [
     "DEFAULT_FAIRNESS_ID",
     "PROMPT",
     "Admitter",
-    "AssemblyError",
     "AttributeKey",
     "Completion",
     "CycleState",
@@ -78,9 +77,13 @@ __all__ = [
     "Filter",
     "FilterRecord",
     "FlowHead",
+    "GaugeReading",
     "Headers",
+    "Histogram",
+    "HistogramReading",
     "InferenceRequest",
     "KeyFamily",
+    "Measured",
     "MissingStateError",
     "Named",
     "NoEndpointsError",
@@ -99,6 +102,7 @@ __all__ = [
     "Prompt",
     "ProtocolError",
     "QueuedRequest",
+    "Reading",
     "Refusal",
     "RefusalKind",
     "Registry",

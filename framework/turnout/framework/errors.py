@@ -1,6 +1,5 @@
 """What can go wrong, as types with fields."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 
 
@@ -21,11 +20,12 @@ class ExtensionPoint(StrEnum):
     RESPONSE_COMPLETE = "ResponseComplete"
     PARSER = "RequestParsing"
     RUNNABLE = "Runnable"
+    READINGS = "Readings"
     IMPORT = "Import"
 
 
 class SchedulingError(Exception):
-    """A scheduling cycle ended without an endpoint."""
+    """What keeps a request from being scheduled, or a plugin from doing its part."""
 
 
 class NoEndpointsError(SchedulingError):
@@ -71,11 +71,3 @@ class PluginLoadError(Exception):
         self.plugin_type = plugin_type
         self.problem = problem
         super().__init__(f"plugin type {plugin_type!r}: {problem}")
-
-
-class AssemblyError(Exception):
-    """Plugins that do not fit together; ``problems`` holds every sentence, not only the first."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("; ".join(self.problems))

@@ -94,7 +94,8 @@ class _RecordedFilter:
     def filter(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         kept = self.inner.filter(request, state, endpoints)
         names = _names(kept)
-        dropped = tuple(endpoint.name for endpoint in endpoints if endpoint.name not in names)
+        remaining = set(names)
+        dropped = tuple(endpoint.name for endpoint in endpoints if endpoint.name not in remaining)
         self.log.filters.append(FilterRecord(self.name, names, dropped))
         return kept
 

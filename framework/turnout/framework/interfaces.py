@@ -10,7 +10,7 @@ without yielding, so a plugin's own fields need no locks. No plugin reads a cloc
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from turnout.framework.endpoint import Endpoint, EndpointMetrics
 from turnout.framework.refusal import Refusal
@@ -96,7 +96,7 @@ class Screener(Protocol):
     """Narrows the candidates once for all profiles, before data producers run."""
 
     def screen(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        """The endpoints to keep, in their order."""
+        """The endpoints to keep, in their order; without any the request is refused."""
         ...
 
 
@@ -175,6 +175,7 @@ class Parser(Protocol):
     """Reads one family of request bodies.
 
     ``paths`` are the path endings that it claims, by whole segments; a parser without any is the fallback.
+    Bodies are read only if some configured parser claims a path.
     """
 
     @property
@@ -275,7 +276,11 @@ class EvictionFilterPolicy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """An endpoint as discovery declares it. ``address`` may be a host name; ``metrics_port`` None means ``port``."""
+    """An endpoint as discovery declares it.
+
+    ``name`` is unique in the pool: ``namespace/name``. ``address`` may be a host name; ``metrics_port`` None
+    means ``port``. ``rank`` tells endpoints of one model server apart.
+    """
 
     name: str
     address: str
@@ -337,9 +342,5 @@ class Runnable(Protocol):
     """The one place where a plugin may own I/O: a task that lives as long as the pipeline."""
 
     async def run(self) -> None:
-        """Runs until cancelled."""
+        """Runs until cancelled. After a reload that keeps the plugin it is called again on the same object."""
         ...
-
-
-Plugin: TypeAlias = Any
-"""Any object; which extension points it serves is read off its methods."""

@@ -72,8 +72,8 @@ class Registry:
         candidates = self._entries.get(plugin_type, ())
         if not candidates:
             raise PluginLoadError(plugin_type, "no installed distribution offers it")
-        targets = {entry.value: entry for entry in candidates}
-        if len(targets) > 1:
+        # One distribution may be found twice, in a checkout and installed; that offers one class.
+        if len({entry.value for entry in candidates}) > 1:
             offers = ", ".join(sorted(f"{entry.value} of {_distribution(entry)}" for entry in candidates))
             raise PluginLoadError(plugin_type, f"offered more than once: {offers}")
         return _import(plugin_type, candidates[0])
@@ -111,11 +111,16 @@ def interfaces_of(plugin: object) -> tuple[type, ...]:
 
 
 def signature_problems(plugin: object) -> list[str]:
-    """One sentence for each method whose parameters or asynchrony do not fit its extension point."""
+    """One sentence for each member of an extension point that is missing, takes other parameters, or must be async."""
     problems = []
     for interface in interfaces_of(plugin):
-        for name in _DISTINCTIVE[interface]:
-            problems += _method_problems(getattr(plugin, name), getattr(interface, name), name, interface)
+        for name, declared in vars(interface).items():
+            if name.startswith("_"):
+                continue
+            if not hasattr(plugin, name):
+                problems.append(f"a {interface.__name__} must have {name!r}")
+            elif callable(declared):
+                problems += _method_problems(getattr(plugin, name), declared, name, interface)
     return problems
 
 

@@ -15,9 +15,9 @@ class Headers:
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self._items = tuple((name.lower(), value) for name, value in items)
-        values: dict[str, tuple[str, ...]] = {}
+        values: dict[str, list[str]] = {}
         for name, value in self._items:
-            values[name] = (*values[name], value) if name in values else (value,)
+            values.setdefault(name, []).append(value)
         self._values = values
 
     def get(self, *names: str) -> str | None:
@@ -30,7 +30,7 @@ class Headers:
 
     def all(self, name: str) -> tuple[str, ...]:
         """Every value of a name in order of arrival."""
-        return self._values.get(name, ())
+        return tuple(self._values.get(name, ()))
 
     def __contains__(self, name: object) -> bool:
         return name in self._values

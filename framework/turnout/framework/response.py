@@ -32,7 +32,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The head of a response: HTTP status, headers and the endpoint that sent it."""
+    """The head of a response: HTTP status (0 if the proxy does not say) and headers.
+
+    ``endpoint`` is the one that was picked first; a fallback may have answered. ``streaming`` says that the body
+    is a stream of server-sent events.
+    """
 
     status: int
     headers: Headers

@@ -7,7 +7,7 @@ from turnout.framework.errors import ExtensionPoint, NoEndpointsError, PluginErr
 from turnout.framework.interfaces import ProfileHandler
 from turnout.framework.profile import Named, SchedulerProfile, plugin_boundary
 from turnout.framework.request import InferenceRequest
-from turnout.framework.results import ProfileOutcome, SchedulingResult
+from turnout.framework.results import ProfileOutcome, ProfileResult, SchedulingResult
 from turnout.framework.state import CycleState
 
 
@@ -25,7 +25,7 @@ class Scheduler:
         self._profiles = {profile.name: profile for profile in listed}
         if not listed or len(self._profiles) != len(listed):
             names = ", ".join(profile.name for profile in listed) or "none"
-            raise ValueError(f"profiles must be at least one, each with its own name; given: {names}")
+            raise ValueError(f"there must be at least one profile, each with its own name; given: {names}")
         self._handler = profile_handler if isinstance(profile_handler, Named) else Named(profile_handler)
 
     @property
@@ -57,12 +57,17 @@ class Scheduler:
             for name in names:
                 results[name] = self._run(name, request, state, endpoints, results)
         with plugin_boundary(self._handler.name, ExtensionPoint.PROCESS_RESULTS):
-            return self._handler.plugin.process_results(request, state, results)
+            decision = self._handler.plugin.process_results(request, state, results)
+            if not isinstance(decision.profiles.get(decision.primary), ProfileResult):
+                problem = f"its primary profile {decision.primary!r} has no result"
+                raise PluginError(self._handler.name, ExtensionPoint.PROCESS_RESULTS, problem)
+        return decision
 
     def _next(self, request: InferenceRequest, state: CycleState, results: dict[str, ProfileOutcome]) -> Sequence[str]:
         with plugin_boundary(self._handler.name, ExtensionPoint.PROFILE_HANDLER):
             # A copy, so that a handler that keeps the mapping does not see it change under it.
-            return self._handler.plugin.pick(request, state, self._profiles.keys(), dict(results))
+            # As a tuple, because an empty generator is true and would be asked for ever.
+            return tuple(self._handler.plugin.pick(request, state, self._profiles.keys(), dict(results)))
 
     def _run(
         self,

@@ -28,12 +28,16 @@ def make_endpoint(
     in_flight: int = 0,
     metrics: EndpointMetrics | None = None,
 ) -> Endpoint:
-    """An endpoint named ``default/<name>`` at an address of its own; ``metrics`` replaces the single values."""
+    """An endpoint named ``default/<name>``; ``metrics`` replaces the single values.
+
+    Names that differ in their last three letters have different addresses.
+    """
     reported = metrics or EndpointMetrics(
         waiting_queue_size=waiting, running_requests=running, kv_cache_utilization=kv_cache_utilization
     )
-    host = sum(ord(letter) * (place + 1) for place, letter in enumerate(name)) % 250 + 1
-    return Endpoint(f"default/{name}", f"10.0.0.{host}", 8000, labels, reported, EMPTY, in_flight)
+    host = int.from_bytes(name.encode()[-3:], "big") + 1
+    address = f"10.{host >> 16 & 255}.{host >> 8 & 255}.{host & 255}"
+    return Endpoint(f"default/{name}", address, 8000, labels, reported, EMPTY, in_flight)
 
 
 def make_request(
@@ -66,7 +70,7 @@ def make_state(prompt: str | None = None, *, now: float = 0.0) -> CycleState:
 
 
 def check_signatures(plugin: object) -> None:
-    """Asserts that every method of an extension point has its parameters."""
+    """Asserts that the plugin has all members of its extension points, with their parameters."""
     problems = signature_problems(plugin)
     assert not problems, "; ".join(problems)  # noqa: S101
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from plugins.generated import FIRST, LATER, decided, ended, endpoint_lists, produce, response_of
-from turnout.framework import CycleState, Endpoint, PluginName, ResponseChunk, SchedulingResult
+from turnout.framework import CycleState, Endpoint, GaugeReading, PluginName, ResponseChunk, SchedulingResult
 from turnout.framework.testing import check_producer, make_endpoint, make_request, make_state
 from turnout.plugins.inflight_load.keys import IN_FLIGHT_LOAD, UNCACHED_REQUEST_TOKENS
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
@@ -47,6 +47,16 @@ def test_a_request_counts_until_its_end_and_its_prompt_until_the_first_piece_of_
     producer.response_body(REQUEST, state, response_of(A), LATER)
     producer.response_complete(REQUEST, state, ended(A))
     assert load(producer) == ({}, {})
+
+
+def test_tokens_in_flight_can_be_read_by_endpoint() -> None:
+    producer = InFlightLoadProducer(name=PluginName("mine"))
+    assert list(producer.readings()) == []
+    dispatch(producer, decided(A))
+    labels = {"endpoint_name": "a", "namespace": "default", "producer_name": "mine"}
+    assert list(producer.readings()) == [
+        GaugeReading("inflight_tokens", "Tokens on their way to an endpoint.", 100, labels)
+    ]
 
 
 def test_without_a_response_body_the_end_releases_everything_once() -> None:

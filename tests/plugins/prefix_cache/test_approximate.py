@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.generated import decided, endpoint_lists, produce
-from turnout.framework import Endpoint, EndpointMetrics, PluginName, SchedulingResult
+from turnout.framework import (
+    Endpoint,
+    EndpointMetrics,
+    GaugeReading,
+    HistogramReading,
+    PluginName,
+    SchedulingResult,
+)
 from turnout.framework.testing import check_producer, make_endpoint, make_request, make_state
 from turnout.plugins.prefix_cache.approximate import ApproxPrefixCacheProducer
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES, PrefixMatches
@@ -50,6 +57,20 @@ def test_a_prompt_that_was_sent_matches_where_it_was_sent() -> None:
     assert look_up(producer, text(4)) == PrefixMatches({"default/a": 4}, 4, 64)
     assert look_up(producer, text(2) + text(3, "y")) == PrefixMatches({"default/a": 2}, 5, 64)
     assert look_up(producer, text(4), model="other") == PrefixMatches({}, 4, 64)
+
+
+def test_the_size_of_the_index_and_what_was_found_where_prompts_went_can_be_read() -> None:
+    producer = ApproxPrefixCacheProducer()
+    send(producer, text(4), decided(A))
+    send(producer, text(2) + text(2, "y"), decided(A))
+    send(producer, text(4), decided(B))
+    size, ratio, found = producer.readings()
+    assert isinstance(size, GaugeReading)
+    assert isinstance(ratio, HistogramReading)
+    assert isinstance(found, HistogramReading)
+    assert (size.name, size.value) == ("prefix_indexer_size", 10)
+    assert (ratio.name, ratio.histogram.total, ratio.histogram.counts[5]) == ("prefix_indexer_hit_ratio", 0.5, 1)
+    assert (found.name, found.histogram.total) == ("prefix_indexer_hit_bytes", 512)
 
 
 def test_looking_up_remembers_nothing() -> None:

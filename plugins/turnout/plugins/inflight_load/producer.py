@@ -1,6 +1,6 @@
 """Accounts for requests and tokens from dispatch to release."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -9,9 +9,11 @@ from turnout.framework import (
     Completion,
     CycleState,
     Endpoint,
+    GaugeReading,
     InferenceRequest,
     PluginName,
     Prompt,
+    Reading,
     Response,
     ResponseChunk,
     SchedulingResult,
@@ -120,6 +122,13 @@ class InFlightLoadProducer:
         """Releases what is left."""
         for charge in state.get(self._charges_key, ()):
             self._release(charge)
+
+    def readings(self) -> Iterable[Reading]:
+        """The tokens in flight at each endpoint that has any."""
+        for endpoint, tokens in self._tokens.items():
+            namespace, _, name = endpoint.rpartition("/")
+            labels = {"endpoint_name": name, "namespace": namespace, "producer_name": self._load_key.producer}
+            yield GaugeReading("inflight_tokens", "Tokens on their way to an endpoint.", tokens, labels)
 
     def _estimated_output(self, request: InferenceRequest, prompt_tokens: int) -> int:
         if not self._estimates_output:

@@ -1,18 +1,22 @@
 """Guesses what engines have cached from what was sent to them, without asking the engines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from turnout.framework import (
     PROMPT,
     CycleState,
     Endpoint,
+    GaugeReading,
+    Histogram,
+    HistogramReading,
     InferenceRequest,
     PluginName,
+    Reading,
     SchedulingResult,
     StateKey,
 )
-from turnout.plugins.prefix_cache.hashing import hash_chain
+from turnout.plugins.prefix_cache.hashing import BYTES_PER_TOKEN, hash_chain
 from turnout.plugins.prefix_cache.index import PrefixIndex
 from turnout.plugins.prefix_cache.keys import DEFAULT_PRODUCER, PREFIX_MATCHES, PrefixMatches
 
@@ -29,6 +33,9 @@ MAX_TUNED_CAPACITY_BLOCKS = 500_000
 FORGET_AFTER_SECONDS = 120.0
 NOTE_SEEN_EVERY_SECONDS = 1.0
 FREED_BLOCKS_PER_REQUEST = 256
+
+_RATIO_BOUNDS = tuple(tenth / 10 for tenth in range(11))
+_BYTES_BOUNDS = (0, *(2**power for power in range(4, 17)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,8 @@ class ApproxPrefixCacheProducer:
         self._index = PrefixIndex()
         self._last_seen: dict[str, float] = {}
         self._note_seen_at = 0.0
+        self._hit_ratio = Histogram(_RATIO_BOUNDS)
+        self._hit_bytes = Histogram(_BYTES_BOUNDS)
 
     async def produce(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> None:
         """Writes the matches of the request's prompt; a request without a prompt has no blocks."""
@@ -98,9 +107,22 @@ class ApproxPrefixCacheProducer:
         chain = state.get(self._chain_key)
         if chain is None or not chain.blocks:
             return
+        self._note_hit(state, chain, result)
         for endpoint in _computing(result):
             self._index.add(endpoint.name, chain.blocks, self._tuned_capacity(endpoint, chain.block_size_tokens))
             self._last_seen[endpoint.name] = state.now
+
+    def readings(self) -> Iterable[Reading]:
+        """The size of the index, and what of the prompts was found at the endpoints they were sent to."""
+        yield GaugeReading("prefix_indexer_size", "Blocks remembered, summed over endpoints.", len(self._index))
+        yield HistogramReading("prefix_indexer_hit_ratio", "Share of a prompt found at its endpoint.", self._hit_ratio)
+        yield HistogramReading("prefix_indexer_hit_bytes", "Bytes of a prompt found at its endpoint.", self._hit_bytes)
+
+    def _note_hit(self, state: CycleState, chain: _Chain, result: SchedulingResult) -> None:
+        matches = state.get(self._matches_key)
+        found = matches.blocks.get(result.endpoint.name, 0) if matches else 0
+        self._hit_ratio.observe(found / len(chain.blocks))
+        self._hit_bytes.observe(found * chain.block_size_tokens * BYTES_PER_TOKEN)
 
     def _tuned_block_size(self, endpoints: Sequence[Endpoint]) -> int:
         reported = endpoints[0].metrics.cache_block_size if self._auto_tune and endpoints else 0
