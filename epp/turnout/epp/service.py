@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from turnout.config import DEFAULT_CONFIG, ConfigError, Pipeline, load_pipeline, load_pipeline_file
@@ -40,6 +41,7 @@ from turnout.epp.options import EppOptions
 from turnout.epp.requests.director import Director, DirectorOptions
 from turnout.epp.requests.endings import logged_end
 from turnout.epp.requests.leases import LeaseBook
+from turnout.epp.runnables import Runnables
 from turnout.framework import EndpointDiscovery, EndpointSpec, Named
 
 _log = logging.getLogger(__name__)
@@ -91,6 +93,8 @@ class EndpointPicker:
         self._metrics.watch_pool(self._store)
         self._decisions = DecisionLog(sample_rate=options.explain_sample_rate)
         self._leases = LeaseBook()
+        self._observers = Observers(self._metrics, RefusalLog())
+        self._runnables = Runnables(partial(self._observers.plugin_failed, ""))
         self._director = self._make_director()
         self._layer = DataLayer(
             self._store,
@@ -100,10 +104,10 @@ class EndpointPicker:
             refresh_seconds=options.refresh_metrics_interval,
         )
         self._metrics.watch_scrapes(self._layer.counters, self._type_of)
+        self._metrics.watch_plugins(lambda: self._pipeline.plugins, self._type_of)
         self._readiness = Readiness(self._layer.ready.is_set)
         self._server = self._make_server()
         self._tasks: list[asyncio.Task[None]] = []
-        self._runnables: list[asyncio.Task[None]] = []
         self._open = contextlib.AsyncExitStack()
         self.metrics_port = options.metrics_port
 
@@ -130,7 +134,7 @@ class EndpointPicker:
         self._keep_eds_file()
         self._tasks.append(asyncio.create_task(self._layer.run()))
         await self._first_listing()
-        self._start_runnables()
+        self._runnables.run(self._pipeline.runnables)
         health = HealthServer(self._readiness, host=self._options.host, port=self._options.grpc_health_port)
         await _on_port(health.start())
         self._open.push_async_callback(health.stop)
@@ -146,7 +150,7 @@ class EndpointPicker:
         """Stops at once."""
         await self._server.stop()
         await self._open.aclose()
-        await _cancelled([*self._tasks, *self._runnables])
+        await _cancelled([*self._tasks, *self._runnables.tasks])
 
     async def drain(self) -> None:
         """Health goes down at once; the window over, new requests are refused and open ones get some time to end."""
@@ -183,7 +187,7 @@ class EndpointPicker:
         self._pipeline = fresh
         self._director.pipeline = self._timed(fresh)
         self._layer.configure(fresh.sources)
-        self._start_runnables()
+        self._runnables.run(self._pipeline.runnables)
         _log.info("the configuration was reloaded")
         return True
 
@@ -194,7 +198,7 @@ class EndpointPicker:
         return Director(
             self._timed(self._pipeline),
             self._store,
-            Observers(self._metrics, RefusalLog()),
+            self._observers,
             self._decisions,
             self._leases,
             self._clock,
@@ -299,11 +303,6 @@ class EndpointPicker:
                 raise StartError(str(error)) from None
         if not self._layer.ready.is_set():
             raise StartError(f"no listing of endpoints within {FIRST_LISTING_SECONDS:g} s")
-
-    def _start_runnables(self) -> None:
-        for task in self._runnables:
-            task.cancel()
-        self._runnables = [asyncio.create_task(named.plugin.run()) for named in self._pipeline.runnables]
 
     async def _sweep(self) -> None:
         while True:

@@ -2,7 +2,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -55,6 +55,8 @@ def by_us(page: str) -> list[tuple[str, str]]:
     )
 
 
+# Where Hypothesis has not run before, it first makes tables of all characters, which takes it longer than it allows.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(PAGES)
 def test_reads_what_the_reference_parser_reads(page: str) -> None:
     assert by_us(page) == by_reference(page)

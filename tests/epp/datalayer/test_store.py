@@ -158,10 +158,52 @@ def test_what_scraping_took_out_is_back_when_the_sources_change() -> None:
     assert serving(store) == ["a", "b"]
 
 
-def test_when_none_is_in_service_all_are_candidates() -> None:
-    store = store_of("a", "b")
+@pytest.mark.parametrize(
+    ("pool", "left"),
+    [
+        pytest.param("a", ["a"], id="one of one stays"),
+        pytest.param("ab", ["b"], id="one of two"),
+        pytest.param("abc", ["b", "c"], id="one of three"),
+        pytest.param("abcde", ["c", "d", "e"], id="two of five"),
+    ],
+)
+def test_failing_requests_take_out_at_most_half(pool: str, left: list[str]) -> None:
+    store = store_of(*pool)
+    for name in pool:
+        eject(store, name)
+    assert serving(store) == left
+    assert [status.name for status in store.statuses() if status.in_service] == left
+
+
+def test_half_is_of_those_that_scraping_finds_alive() -> None:
+    clock = Clock()
+    store = store_of("a", "b", "c", "d", clock=clock)
+    for name in "abc":
+        fail_scrapes(store, name, clock)
+    eject(store, "d")
+    assert serving(store) == ["d"]
+
+
+def test_an_endpoint_that_had_to_stay_goes_when_another_is_back() -> None:
+    store = store_of("a", "b", clock=(clock := Clock()))
     eject(store, "a")
     eject(store, "b")
+    clock.now += 1.0
+    store.dispatched("a")
+    store.request_succeeded("a")
+    assert serving(store) == ["a", "b"]
+    store.request_failed("b")
+    assert serving(store) == ["a"]
+
+
+def test_when_none_is_in_service_those_alive_are_candidates_and_else_all() -> None:
+    clock = Clock()
+    store = store_of("a", "b", clock=clock)
+    eject(store, "a")
+    fail_scrapes(store, "b", clock)
+    eject(store, "a")
+    assert serving(store) == ["a"]
+    fail_scrapes(store, "a", clock)
     assert serving(store) == ["a", "b"]
     assert store.candidates() is store.candidates()
 
@@ -252,12 +294,13 @@ class AnyInterleaving(RuleBasedStateMachine):
         assert counted == {name: held.count((name, *place)) for name, place in self.generations.items()}
 
     @invariant()
-    def the_candidates_are_those_in_service_or_all(self) -> None:
-        snapshot = self.store.snapshot()
-        candidates = self.store.candidates()
-        in_service = {status.name for status in self.store.statuses() if status.in_service}
-        expected = tuple(endpoint for endpoint in snapshot if endpoint.name in in_service) or snapshot
-        assert candidates == expected
+    def the_candidates_are_those_in_service_and_never_none(self) -> None:
+        snapshot = [endpoint.name for endpoint in self.store.snapshot()]
+        candidates = [endpoint.name for endpoint in self.store.candidates()]
+        in_service = [status.name for status in self.store.statuses() if status.in_service]
+        assert candidates == in_service or not in_service
+        assert bool(candidates) == bool(snapshot)
+        assert set(candidates) <= set(snapshot)
 
 
 TestAnyInterleaving = AnyInterleaving.TestCase

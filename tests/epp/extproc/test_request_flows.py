@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +20,8 @@ from turnout.epp.extproc.values import (
     Side,
     TrailersReply,
 )
-from turnout.epp.requests.exchange import Routed
-from turnout.framework import ProtocolError, Refusal, RefusalKind
+from turnout.epp.requests.exchange import RequestHead, Routed
+from turnout.framework import Headers, ProtocolError, Refusal, RefusalKind
 
 DESTINATION = {"x-gateway-destination-endpoint": "10.0.0.1:8000"}
 PICKED = HeadersReply(Side.REQUEST, Mutation(DESTINATION), ROUTED)
@@ -264,3 +266,19 @@ def test_the_decision_and_the_echo_do_not_depend_on_the_chunking(pieces: list[by
     assert (conversation.shown or b"") == whole
     assert conversation.rules.sides[Side.REQUEST].echoed == whole
     assert not conversation.rules.sides[Side.REQUEST].owed
+
+
+def test_a_body_in_tiny_pieces_costs_no_more_than_its_bytes_and_nothing_after_the_decision() -> None:
+    flow, request = request_flow(BodyMode.FULL_DUPLEX_STREAMED, 1_000_000), RequestHead(Headers())
+    tracemalloc.start()
+    try:
+        for number in range(100_000):
+            flow.body(request, (number % 65_536).to_bytes(2, "little"), end=False)
+        flow.body(request, b"", end=True)
+        _, most = tracemalloc.get_traced_memory()
+        assert most < 1_000_000
+        flow.decided(request, ROUTED)
+        left, _ = tracemalloc.get_traced_memory()
+        assert left < 100_000
+    finally:
+        tracemalloc.stop()

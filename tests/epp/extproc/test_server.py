@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 from envoy.config.core.v3 import base_pb2
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
+from envoy.service.accesslog.v3 import als_pb2, als_pb2_grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from envoy.service.ext_proc.v3 import external_processor_pb2_grpc as pb_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -20,6 +21,7 @@ from turnout.epp.extproc.health import EXT_PROC, Readiness
 from turnout.epp.extproc.server import ExtProcOptions, ExtProcServer
 from turnout.epp.extproc.session import SessionOptions
 from turnout.epp.extproc.tls import ServingTls
+from turnout.epp.gateway.accesslog import AccessLogService
 from turnout.framework import Refusal, RefusalKind
 
 PLAIN = ExtProcOptions("127.0.0.1", 0, None)
@@ -116,6 +118,46 @@ async def test_cancelling_the_stream_cancels_a_waiting_decision() -> None:
         assert server.stats.ended.total() == 1
 
 
+@asynccontextmanager
+async def relay(port: int, cut: asyncio.Event) -> AsyncIterator[int]:
+    """A port that passes everything on until ``cut``, and from then on nothing but the end."""
+    serving: set[asyncio.Task[None]] = set()
+
+    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65_536):
+            if not cut.is_set():
+                sink.write(data)
+        sink.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(copy(reader, up_writer), copy(up_reader, writer), return_exceptions=True)
+        await asyncio.gather(writer.wait_closed(), up_writer.wait_closed(), return_exceptions=True)
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.create_task(serve(reader, writer)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+    await asyncio.wait(serving)
+
+
+async def test_a_waiting_decision_is_cancelled_when_the_proxys_host_is_gone() -> None:
+    handler, cut = FakeHandler(gate=asyncio.Event()), asyncio.Event()
+    async with (
+        running(handler, replace(PLAIN, keepalive_seconds=0.2)) as server,
+        relay(server.port, cut) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        call: Call = pb_grpc.ExternalProcessorStub(channel).Process()
+        await call.write(head(end=True))
+        await handler.asking.wait()
+        cut.set()
+        await handler.cancelled.wait()
+        call.cancel()
+
+
 async def test_cancelling_the_stream_amid_the_response_tells_the_exchange() -> None:
     handler = FakeHandler()
     async with running(handler) as server, stream(server) as call:
@@ -194,6 +236,23 @@ async def test_stopping_cancels_streams_that_stay_too_long() -> None:
         await handler.asking.wait()
         await server.stop(0.05)
         assert handler.cancelled.is_set()
+
+
+async def test_stopping_does_not_wait_for_an_access_log() -> None:
+    options = [AccessLogService(lambda end: None).add_to]
+    server = ExtProcServer(FakeHandler(), PLAIN, Readiness(lambda: True), services=options)
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        log = als_pb2_grpc.AccessLogServiceStub(channel).StreamAccessLogs()
+        await log.write(als_pb2.StreamAccessLogsMessage())
+        await log.wait_for_connection()
+        async with stream(server) as call:
+            await call.write(head())
+            await reply(call)
+            stopping = asyncio.create_task(server.stop(3600.0))
+            await call.done_writing()
+            assert await call.code() is grpc.StatusCode.OK
+        await stopping
 
 
 @pytest.mark.parametrize(("enabled", "code"), [(True, grpc.StatusCode.OK), (False, grpc.StatusCode.UNIMPLEMENTED)])

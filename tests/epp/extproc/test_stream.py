@@ -193,6 +193,18 @@ async def test_an_illegal_message_ends_a_dispatched_request_with_an_error() -> N
     assert handler.exchange.finished == [Termination.ERROR]
 
 
+async def test_an_illegal_message_while_a_decision_is_made_withdraws_it() -> None:
+    proxy, handler = Proxy(), Stubborn(gate=asyncio.Event())
+    proxy.say(*WHOLE)
+    serving = asyncio.create_task(proxy.serve(handler, in_access_log=True))
+    await handler.asking.wait()
+    proxy.say(head())
+    with pytest.raises(ProtocolError):
+        await serving
+    assert handler.cancelled.is_set()
+    assert handler.exchange.finished == [Termination.CLIENT_DISCONNECT]
+
+
 async def test_no_task_is_left_behind() -> None:
     proxy, handler = Proxy(), FakeHandler(gate=asyncio.Event(), outcome=FakeExchange())
     proxy.say(*WHOLE)

@@ -29,6 +29,7 @@ TPOT = [
     *(0.0005, 0.00205, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
     *(1, 2),
 ]
+ITL = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2]
 PROCESSING = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 REFERENCE = [
@@ -44,6 +45,7 @@ REFERENCE = [
     ("request_ntpot_seconds", "histogram", M, NTPOT),
     ("request_ttft_seconds", "histogram", (*M, "streaming"), TTFT),
     ("request_streaming_tpot_seconds", "histogram", M, TPOT),
+    ("request_streaming_itl_seconds", "histogram", M, ITL),
     ("scheduler_e2e_duration_seconds", "histogram", (), FAST),
     (
         "scheduler_attempts_total",

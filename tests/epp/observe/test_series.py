@@ -1,7 +1,8 @@
 import pytest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from turnout.epp.observe.series import CellFamily, Histogram, HistogramFamily
+from turnout.epp.observe.series import CellFamily, HistogramFamily
+from turnout.framework import Histogram
 
 
 @pytest.mark.parametrize(

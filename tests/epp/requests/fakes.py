@@ -45,6 +45,7 @@ class Reports:
     completions: list[Completion] = field(default_factory=list)
     scheduled_on: list[str] = field(default_factory=list)
     unscheduled: int = 0
+    gaps: list[float] = field(default_factory=list)
 
     def scheduled(self, request: InferenceRequest, endpoint: Endpoint, seconds: float) -> None:
         self.scheduled_on.append(endpoint.name)
@@ -63,6 +64,9 @@ class Reports:
 
     def plugin_failed(self, request_id: str, error: PluginError) -> None:
         self.failures.append(error)
+
+    def streamed(self, request: InferenceRequest, gap_seconds: float) -> None:
+        self.gaps.append(gap_seconds)
 
     def finished(self, request: InferenceRequest, completion: Completion) -> None:
         self.completions.append(completion)

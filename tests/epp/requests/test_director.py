@@ -14,6 +14,7 @@ from turnout.framework import (
     PROMPT,
     CycleState,
     Endpoint,
+    EndpointSpec,
     Headers,
     InferenceRequest,
     Named,
@@ -318,3 +319,43 @@ async def test_a_request_finishes_on_the_pipeline_it_began_with() -> None:
     house.director.pipeline = replace(house.director.pipeline, response_complete=(), pre_request=())
     sent.finish(Termination.NATURAL)
     assert house.book.open == 0
+
+
+class Waits:
+    """A producer that waits; ``meanwhile`` is what happens until it goes on."""
+
+    time_limit_seconds = 1.0
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self._meanwhile = meanwhile
+
+    async def produce(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> None:
+        await asyncio.sleep(0)
+        self._meanwhile()
+
+
+def waiting(meanwhile: Callable[["House"], object]) -> "House":
+    house: House
+    producer = Waits(lambda: meanwhile(house))
+    house = House(changes=changed(producer_stages=((Named(producer, "waits"),),)))
+    return house
+
+
+async def test_what_is_dispatched_while_producers_wait_counts_in_the_cycle() -> None:
+    house = waiting(lambda house: house.store.dispatched("default/a"))
+    scored = (await dispatch(house)).result.profiles["default"].scored
+    assert [(candidate.endpoint.name, candidate.score) for candidate in scored] == [
+        ("default/a", 0.0),
+        ("default/b", 1.0),
+    ]
+
+
+async def test_an_endpoint_that_leaves_while_producers_wait_is_not_chosen() -> None:
+    house = waiting(lambda house: house.store.replace([EndpointSpec("default/b", "10.0.0.2", 8000, {})]))
+    sent = await dispatch(house)
+    assert sent.routed.destination == "10.0.0.2:8000"
+
+
+async def test_an_endpoint_that_came_while_producers_waited_has_to_wait_for_the_next_request() -> None:
+    house = waiting(lambda house: house.store.replace([EndpointSpec("default/c", "10.0.0.3", 8000, {})]))
+    assert (await refusal(house)).kind is RefusalKind.UNAVAILABLE

@@ -35,10 +35,21 @@ async def test_a_response_is_shown_measured_and_ends_the_request() -> None:
     (completion,) = house.reports.completions
     assert house.book.seen == ["head 200", "body 27 first", "body 32 last"]
     assert completion.usage == Usage(9, 2)
-    assert completion.first_byte_seconds == pytest.approx(0.5)
+    assert completion.first_byte_seconds == pytest.approx(0.75)
     assert completion.duration_seconds == pytest.approx(0.75)
     assert (completion.status, completion.response_bytes, completion.cause) == (200, 59, Termination.NATURAL)
     assert house.in_flight() == 0
+
+
+async def test_the_gaps_between_pieces_of_a_stream_are_reported() -> None:
+    house = House(names=["a"])
+    streamed, whole = await dispatched(house), await dispatched(house)
+    for sent, head in ((streamed, EVENTS), (whole, OK)):
+        sent.response_headers(head)
+        for piece in (b"one", b"two", b"", b"three"):
+            house.clock.now += 0.5
+            sent.response_body(piece, last=piece == b"three")
+    assert house.reports.gaps == [0.5, 1.0]
 
 
 async def test_the_model_name_is_rewritten_on_the_way_in_and_restored_on_the_way_out() -> None:
@@ -139,6 +150,62 @@ async def test_a_client_that_left_says_nothing_about_the_endpoint() -> None:
             "lease-1", LoggedEnd(Termination.CLIENT_DISCONNECT, None, "10.0.0.1:8000", 1, False, None, 0)
         )
     assert all(status.in_service for status in house.store.statuses())
+
+
+def out_of_service(house: House) -> list[str]:
+    return [status.name for status in house.store.statuses() if not status.in_service]
+
+
+END_OF_A = replace(NATURAL_END, served_by="10.0.0.1:8000")
+
+
+@pytest.mark.parametrize(
+    ("end", "ejects"),
+    [
+        pytest.param(replace(END_OF_A, status=500), True, id="an internal error of the engine"),
+        pytest.param(replace(END_OF_A, status=503), True, id="an engine that is not available"),
+        pytest.param(replace(END_OF_A, cause=Termination.ERROR, failed_upstream=True), True, id="a broken connection"),
+        pytest.param(replace(END_OF_A, cause=Termination.ERROR, status=504), True, id="a request that got no answer"),
+        pytest.param(replace(END_OF_A, status=400), False, id="a request that the engine refuses"),
+        pytest.param(replace(END_OF_A, status=429), False, id="an engine that is busy"),
+        pytest.param(replace(END_OF_A, status=501), False, id="an API that the model does not have"),
+        pytest.param(replace(END_OF_A, cause=Termination.ERROR), False, id="a response that stopped midway"),
+        pytest.param(
+            replace(END_OF_A, status=503, served_by=None, attempts=0, cause=Termination.ERROR, failed_upstream=True),
+            False,
+            id="an answer of the proxy itself",
+        ),
+    ],
+)
+async def test_only_what_the_endpoint_did_speaks_against_it(end: LoggedEnd, ejects: bool) -> None:
+    house = House(names=["a", "b"])
+    for _ in range(3):
+        head = RequestHead(Headers(HEADERS), ("10.0.0.1:8000",), lease="lease-1")
+        await house.director.route(head, RequestBody(CHAT))
+        house.leases.ended("lease-1", end)
+    assert out_of_service(house) == (["default/a"] if ejects else [])
+
+
+async def test_a_response_that_stopped_midway_does_not_end_a_trial_either() -> None:
+    house = House(names=["a", "b"])
+    for _ in range(3):
+        house.store.request_failed("default/a")
+    house.clock.now += 1.0
+    head = RequestHead(Headers(HEADERS), ("10.0.0.1:8000",), lease="lease-1")
+    await house.director.route(head, RequestBody(CHAT))
+    house.leases.ended("lease-1", replace(END_OF_A, cause=Termination.ERROR))
+    assert out_of_service(house) == ["default/a"]
+
+
+@pytest.mark.parametrize(("status", "out"), [("500", ["default/a"]), ("501", []), ("429", [])])
+async def test_statuses_that_pass_through_the_stream_are_judged_alike(status: str, out: list[str]) -> None:
+    house = House(names=["a", "b"])
+    for _ in range(3):
+        sent = await house.director.route(RequestHead(Headers(HEADERS), ("10.0.0.1:8000",)), RequestBody(CHAT))
+        assert isinstance(sent, Dispatch)
+        sent.response_headers(Headers([(":status", status)]))
+        sent.response_body(b"", last=True)
+    assert out_of_service(house) == out
 
 
 ENDS = {

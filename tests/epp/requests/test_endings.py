@@ -15,6 +15,8 @@ from turnout.framework import Termination
         pytest.param(("DC", "UC"), 0, Termination.CLIENT_DISCONNECT, False, id="the client left first"),
         pytest.param(("UF", "URX"), 503, Termination.ERROR, True, id="no connection after all retries"),
         pytest.param(("UC",), 503, Termination.ERROR, True, id="the endpoint hung up"),
+        pytest.param(("SI",), 408, Termination.ERROR, False, id="the client stopped sending"),
+        pytest.param(("SI",), 200, Termination.ERROR, False, id="silence within a response, of either side"),
     ],
 )
 def test_flags_tell_who_ended_a_request(flags: tuple[str, ...], status: int, cause: Termination, failed: bool) -> None:

@@ -57,3 +57,23 @@ def test_a_body_that_the_proxy_cut_is_used_if_it_can_be_read_and_never_rewritten
 def test_a_path_nobody_reads_passes_any_body() -> None:
     given = RequestHead(Headers([(":path", "/tokenize")]))
     assert take_in(given, RequestBody(b"\x00"), PARSERS, now=0.0).request.model == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "body", "where"),
+    [
+        pytest.param(headers(), b'{"model":"' + b"m" * 1025 + b'","prompt":"x"}', "in the request body", id="body"),
+        pytest.param(
+            headers(("x-llm-d-model-name-rewrite", "m" * 1025)), BODY, "the header x-llm-d-model", id="header"
+        ),
+    ],
+)
+def test_a_model_name_is_bounded(given: RequestHead, body: bytes, where: str) -> None:
+    with pytest.raises(ValueError, match=f"{where}.* has 1025 characters; at most 1024 are allowed"):
+        take_in(given, RequestBody(body), PARSERS, now=0.0)
+
+
+def test_an_empty_request_id_counts_as_none() -> None:
+    taken = take_in(headers(("x-request-id", "")), None, PARSERS, now=0.0)
+    assert taken.generated_id
+    assert len(taken.request.request_id) == 36

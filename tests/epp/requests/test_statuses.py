@@ -38,3 +38,8 @@ def test_headers_carry_reason_and_retry_time_when_there_are_any() -> None:
         "x-llm-d-request-dropped-reason": "rejected-saturated",
         "retry-after": "1",
     }
+
+
+def test_text_that_cannot_be_encoded_does_not_cost_the_client_its_answer() -> None:
+    error = msgspec.json.decode(error_body(Refusal(RefusalKind.BAD_REQUEST, "no parser for: /\udcff")))["error"]
+    assert error["message"] == "inference error: BadRequest - no parser for: /?"

@@ -5,6 +5,9 @@ handed out as tuples: all of them, and those in service. A change marks its reco
 marked endpoints only, in place, and copies the list into a new tuple. So a change costs one endpoint and a
 read without a change costs nothing, whatever the size of the pool. A change of membership or health makes the
 lists anew. Everything runs on one event loop; there are no locks.
+
+Failing requests take out at most half of the endpoints that scraping finds alive. An engine may fail because of
+what a client sent, so one client could otherwise take out all but one, and that one would get everybody's load.
 """
 
 import logging
@@ -81,15 +84,20 @@ class EndpointStore:
         return self._snapshot
 
     def candidates(self) -> tuple[Endpoint, ...]:
-        """The endpoints in service, as ``snapshot`` has them; all of them when none is in service."""
+        """The endpoints in service, as ``snapshot`` has them.
+
+        When none is in service, those whose metrics can be read; when there is none of these either, all.
+        """
         if self._half_open_at < inf:
             self._half_open_those_due()
         self._refresh()
-        if not self._serving:
-            return self.snapshot()
         if self._candidates is None:
-            self._candidates = tuple(self._serving)
+            self._candidates = tuple(self._serving) or self._last_resort()
         return self._candidates
+
+    def _last_resort(self) -> tuple[Endpoint, ...]:
+        alive = (record.endpoint for record in self._records.values() if not record.health.scrapes_failing)
+        return tuple(alive) or self.snapshot()
 
     def reported(self, name: str) -> Endpoint | None:
         """The endpoint with its metrics exactly as last updated, without unreported requests; None if unknown."""
@@ -100,7 +108,7 @@ class EndpointStore:
         """The health of every endpoint, in the order of discovery."""
         now = self._clock()
         return tuple(
-            EndpointStatus(name, record.health.in_service(now), record.problem())
+            EndpointStatus(name, record.serving or record.health.in_service(now), record.problem())
             for name, record in self._records.items()
         )
 
@@ -207,8 +215,10 @@ class EndpointStore:
     def _judge(self, record: Record, now: float) -> None:
         """Notes what a report, or the time, means for the list of those in service."""
         self._half_open_at = min(self._half_open_at, record.health.half_opens_at(now))
-        serving = record.health.in_service(now)
+        serving = record.health.in_service(now) or (record.serving and self._must_stay(record))
         if serving == record.serving:
+            if not self._serving:
+                self._candidates = None  # who is the last resort may have changed
             return
         record.serving = serving
         self._lists_due = True
@@ -216,6 +226,13 @@ class EndpointStore:
             _log.info("endpoint %s is in service again", record.spec.name)
         else:
             _log.warning("endpoint %s is out of service: %s", record.spec.name, record.problem())
+
+    def _must_stay(self, record: Record) -> bool:
+        if record.health.scrapes_failing:
+            return False
+        alive = [other.serving for other in self._records.values() if not other.health.scrapes_failing]
+        out_with_it = alive.count(False) + 1
+        return 2 * out_with_it > len(alive)
 
     def _half_open_those_due(self) -> None:
         now = self._clock()

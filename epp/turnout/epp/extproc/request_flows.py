@@ -85,8 +85,8 @@ class FullDuplexFlow:
 
     def __init__(self, max_body_bytes: int) -> None:
         self._max_body_bytes = max_body_bytes
-        self._parts: list[bytes] = []
-        self._size = 0
+        # One buffer and not a list of pieces: a client may send pieces of two bytes, and an object costs thirty.
+        self._collected: bytearray | None = None
         self._body: bytes | None = None
         self._trailers = False
 
@@ -96,11 +96,12 @@ class FullDuplexFlow:
 
     def body(self, head: RequestHead, data: bytes, *, end: bool) -> list[Action]:
         """Collects; asks at the end."""
-        self._size += len(data)
-        if self._size > self._max_body_bytes:
-            self._parts.clear()
+        if self._collected is None:
+            self._collected = bytearray()
+        if len(self._collected) + len(data) > self._max_body_bytes:
+            self._collected = None
             return [ImmediateReply(too_large(self._max_body_bytes))]
-        self._parts.append(data)
+        self._collected += data
         return [self._ask(head)] if end else []
 
     def trailers(self, head: RequestHead) -> list[Action]:
@@ -114,9 +115,10 @@ class FullDuplexFlow:
         if self._trailers:
             mutation = without_retries(mutation)
         replies: list[Reply] = [HeadersReply(_REQUEST, mutation, routed)]
-        if self._body is not None:
-            body = self._body if routed.body is None else routed.body
-            replies.extend(chunks(_REQUEST, body, end=not self._trailers))
+        body, self._body = self._body, None  # the stream lives as long as the response, which may be minutes
+        if body is not None:
+            changed = body if routed.body is None else routed.body
+            replies.extend(chunks(_REQUEST, changed, end=not self._trailers))
         elif routed.body is not None:
             raise _replaced("a request without one")
         if self._trailers:
@@ -124,10 +126,9 @@ class FullDuplexFlow:
         return replies
 
     def _ask(self, head: RequestHead) -> RouteRequest:
-        if not self._parts:
+        if self._collected is None:
             return RouteRequest(head, None)
-        self._body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts.clear()
+        self._body, self._collected = bytes(self._collected), None
         return RouteRequest(head, RequestBody(self._body))
 
 

@@ -38,6 +38,7 @@ class ExtProcOptions:
 
     ``port`` 0 takes a free one. ``tls`` None serves plaintext. ``max_receive_bytes`` bounds one gRPC message; None
     means the body limit and 1 MiB for the rest of it. ``health_checking`` adds the health service to this port.
+    A proxy that is silent for ``keepalive_seconds`` is pinged; without an answer within as long, its streams end.
     """
 
     host: str = "0.0.0.0"  # noqa: S104 - the proxy is on another machine as a rule
@@ -47,6 +48,7 @@ class ExtProcOptions:
     max_receive_bytes: int | None = None
     max_send_bytes: int | None = None
     health_checking: bool = False
+    keepalive_seconds: float = 20.0
 
 
 class ExtProcServer:
@@ -92,8 +94,15 @@ class ExtProcServer:
         await self._server.start()
 
     async def stop(self, open_streams_seconds: float = 0.0) -> None:
-        """Takes no new streams; cancels those that are open after so many seconds, and lets them clean up."""
-        await self._server.stop(open_streams_seconds or None)
+        """Takes no new streams; cancels those that are open after so many seconds, and lets them clean up.
+
+        What shares the port is not waited for: an access log's stream lasts as long as its proxy.
+        """
+        stopping = asyncio.ensure_future(self._server.stop(open_streams_seconds or None))
+        if self._serving and open_streams_seconds:
+            await asyncio.wait(self._serving, timeout=open_streams_seconds)
+        await self._server.stop(None)
+        await stopping
         if self._serving:
             await asyncio.wait(self._serving, timeout=_CLEAN_UP_SECONDS)
 
@@ -148,11 +157,16 @@ def _rpc_handler(
 
 def _channel_options(options: ExtProcOptions) -> list[tuple[str, int]]:
     receive = options.max_receive_bytes or options.session.max_request_body_bytes + _MIB
+    keepalive = round(options.keepalive_seconds * 1000)
     return [
         ("grpc.max_receive_message_length", receive),
         ("grpc.max_send_message_length", -1 if options.max_send_bytes is None else options.max_send_bytes),
         # A second process on the port must fail to start, not share the traffic.
         ("grpc.so_reuseport", 0),
+        # gRPC waits two hours by default; as long would the requests of a proxy whose host is gone count as in flight.
+        ("grpc.keepalive_time_ms", keepalive),
+        ("grpc.keepalive_timeout_ms", keepalive),
+        ("grpc.http2.ping_timeout_ms", keepalive),
         # Envoy's keepalive pings, however frequent, are no reason to drop its connection.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_ping_strikes", 0),

@@ -99,9 +99,15 @@ class Stream:
     async def _decide(self, session: Session, route: RouteRequest) -> None:
         deciding = asyncio.ensure_future(self._handler.route(route.head, route.body))
         try:
-            if not await self._is_decided(session, deciding):
-                await _withdraw(deciding)
-                return
+            wanted = await self._is_decided(session, deciding)
+        except BaseException:
+            # Also after an illegal message: a decision that nobody takes would count as in flight for ever.
+            await _withdraw(deciding)
+            raise
+        if not wanted:
+            await _withdraw(deciding)
+            return
+        try:
             for reply in session.decided(deciding.result()):
                 await self._write(reply)
         except (asyncio.CancelledError, ProxyGoneError):

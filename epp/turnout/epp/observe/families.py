@@ -31,6 +31,7 @@ STREAMED_TOKEN = (
     *(0.0005, 0.00205, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.125),
     *(0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 2),
 )
+BETWEEN_TOKENS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2)
 FAST = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 PROCESSING = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STREAM = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600)
@@ -83,6 +84,12 @@ HISTOGRAMS = (
         "Mean time between generated tokens after the first, of streamed responses.",
         REQUEST_LABELS,
         STREAMED_TOKEN,
+    ),
+    HistogramSpec(
+        "request_streaming_itl_seconds",
+        "Time between two pieces of a streamed response.",
+        REQUEST_LABELS,
+        BETWEEN_TOKENS,
     ),
     HistogramSpec("scheduler_e2e_duration_seconds", "Time of a scheduling cycle.", (), FAST),
     HistogramSpec("plugin_duration_seconds", "Time of one call of one plugin.", PLUGIN_LABELS, FAST),

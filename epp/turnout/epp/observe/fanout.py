@@ -40,6 +40,11 @@ class Observers:
         for observer in self._observers:
             observer.plugin_failed(request_id, error)
 
+    def streamed(self, request: InferenceRequest, gap_seconds: float) -> None:
+        """Another piece of a streamed response."""
+        for observer in self._observers:
+            observer.streamed(request, gap_seconds)
+
     def finished(self, request: InferenceRequest, completion: Completion) -> None:
         """A dispatched request ended."""
         for observer in self._observers:

@@ -160,6 +160,9 @@ class RefusalLog:
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug("plugin failed, in full", extra={"fields": fields}, exc_info=error)
 
+    def streamed(self, request: InferenceRequest, gap_seconds: float) -> None:
+        """Not logged."""
+
     def finished(self, request: InferenceRequest, completion: Completion) -> None:
         """Not logged."""
 

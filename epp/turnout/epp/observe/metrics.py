@@ -1,6 +1,7 @@
 """The Endpoint Picker's own metrics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry
@@ -8,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from turnout.epp.observe.families import Families
 from turnout.epp.observe.labels import OTHER, DistinctValues, printable
 from turnout.epp.observe.pool import PoolGauges, PoolView
+from turnout.epp.observe.readings import PluginReadings
 from turnout.epp.observe.request_series import RequestSeries
 from turnout.epp.observe.scrapes import ScrapeErrors, ScrapeView
 from turnout.epp.observe.series import Cell
@@ -63,6 +65,11 @@ class Metrics:
         """Shows the data layer's error counts; ``types`` gives a plugin's type for its name. Call once."""
         self.pool_registry.register(ScrapeErrors(self.prefix, view, types))
 
+    def watch_plugins(self, plugins: Callable[[], Mapping[str, object]], types: Callable[[str], str]) -> None:
+        """Shows the readings of these plugins; ``types`` gives a plugin's type for its name. Call once."""
+        failed = partial(self.plugin_failed, "")
+        self.pool_registry.register(PluginReadings(self.prefix, plugins, types, failed))
+
     def watch_pool(self, view: PoolView) -> None:
         """Shows the pool's gauges, read from the view during each scrape; call once.
 
@@ -107,6 +114,10 @@ class Metrics:
     def plugin_failed(self, request_id: str, error: PluginError) -> None:
         """Counts a plugin's failure."""
         self._families.counters["plugin_errors_total"].child(error.extension_point.value, error.plugin).value += 1
+
+    def streamed(self, request: InferenceRequest, gap_seconds: float) -> None:
+        """Observes the time between two pieces of a streamed response."""
+        self._of(request).streamed(gap_seconds)
 
     def finished(self, request: InferenceRequest, completion: Completion) -> None:
         """Observes how a dispatched request ended."""

@@ -1,8 +1,7 @@
 """The metrics of one combination of request labels, resolved once and then addressed without label lookups."""
 
 from turnout.epp.observe.families import Families
-from turnout.epp.observe.series import Histogram
-from turnout.framework import Completion, InferenceRequest, Termination, Usage
+from turnout.framework import Completion, Histogram, InferenceRequest, Termination, Usage
 
 UPSTREAM_ERROR = "ModelServerError"
 _BROKEN_OFF = {
@@ -47,6 +46,10 @@ class RequestSeries:
     def failed(self, code: str) -> None:
         """A request was refused, failed or broken off; codes are few."""
         self._errors.child(*self._labels, code).value += 1
+
+    def streamed(self, gap_seconds: float) -> None:
+        """A piece of a streamed response followed another; engines send a token in each."""
+        self._histograms["request_streaming_itl_seconds"].observe(gap_seconds)
 
     def finished(self, request: InferenceRequest, completion: Completion) -> None:
         """A dispatched request ended."""

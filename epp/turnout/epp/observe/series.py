@@ -7,12 +7,14 @@ each. Another thread may collect meanwhile: it copies each list in one step, and
 copy, so that a histogram always agrees with itself. Children are never removed; callers bound their number.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
+
+from turnout.framework import Histogram
 
 
 class Cell:
@@ -22,22 +24,6 @@ class Cell:
 
     def __init__(self) -> None:
         self.value = 0.0
-
-
-class Histogram:
-    """Counts of observations by bucket, not cumulative, and their sum."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        """Counts the value in the first bucket whose upper bound is not below it."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
 
 
 class CellFamily(Collector):
@@ -79,7 +65,7 @@ class HistogramFamily(Collector):
         self.documentation = documentation
         self.labels = tuple(labels)
         self.bounds = tuple(bounds)
-        self._edges = (*map(floatToGoString, self.bounds), "+Inf")
+        self._edges = edges(self.bounds)
         self._children: dict[tuple[str, ...], Histogram] = {}
 
     def child(self, *values: str) -> Histogram:
@@ -93,13 +79,15 @@ class HistogramFamily(Collector):
         """The family as the exposition wants it, with cumulative buckets."""
         family = HistogramMetricFamily(self.name, self.documentation, labels=self.labels)
         for values, histogram in self._children.copy().items():
-            family.add_metric(values, self._cumulative(histogram.counts[:]), histogram.total)
+            family.add_metric(values, cumulative(self._edges, histogram.counts[:]), histogram.total)
         yield family
 
-    def _cumulative(self, counts: Sequence[int]) -> list[tuple[str, int]]:
-        running = 0
-        buckets = []
-        for edge, count in zip(self._edges, counts, strict=True):
-            running += count
-            buckets.append((edge, running))
-        return buckets
+
+def edges(bounds: Sequence[float]) -> tuple[str, ...]:
+    """The values of the label ``le``: each bound, and infinity."""
+    return (*map(floatToGoString, bounds), "+Inf")
+
+
+def cumulative(labels: Sequence[str], counts: Sequence[int]) -> list[tuple[str, int]]:
+    """For each value of ``le`` how many observations were at most that."""
+    return list(zip(labels, accumulate(counts), strict=True))

@@ -146,11 +146,15 @@ class Director:
         state = CycleState(request.received_at)
         if intake.parsed.prompt is not None:
             state.write(PROMPT, intake.parsed.prompt)
+        candidates = self._candidates(head)
         try:
-            endpoints = self._screen(pipeline, request, state, self._candidates(head))
+            endpoints = self._screen(pipeline, request, state, candidates)
             if isinstance(endpoints, Refusal):
                 return endpoints
             await self._produce(pipeline, request, state, endpoints)
+            endpoints = self._as_of_now(head, candidates, endpoints)
+            if not endpoints:
+                return NO_CANDIDATES
             refusal = self._admit(pipeline, request, state, endpoints)
             if refusal is not None:
                 return refusal
@@ -175,6 +179,19 @@ class Director:
             with plugin_boundary(named.name, ExtensionPoint.SCREENER):
                 endpoints = named.plugin.screen(request, state, endpoints)
         return endpoints or SCREENED_OUT
+
+    def _as_of_now(
+        self, head: RequestHead, before: Sequence[Endpoint], screened: Sequence[Endpoint]
+    ) -> Sequence[Endpoint]:
+        """The screened endpoints as they are after producers have waited: others were dispatched, endpoints left.
+
+        Without this, all requests that wait at the same time would see the same loads and go to the same endpoint.
+        """
+        fresh = self._candidates(head)
+        if fresh is before:
+            return screened
+        names = {endpoint.name for endpoint in screened}
+        return tuple(endpoint for endpoint in fresh if endpoint.name in names)
 
     async def _produce(
         self, pipeline: Pipeline, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]

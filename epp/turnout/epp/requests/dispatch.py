@@ -30,6 +30,8 @@ from turnout.framework import (
 )
 
 SERVER_ERROR = 500
+# 501 is what an engine says of an API that its model does not have: the client's choice, not the endpoint's state.
+NOT_IMPLEMENTED = 501
 
 
 class Accounting(Protocol):
@@ -91,11 +93,12 @@ class Dispatch:
     accounting: Accounting
     parser: Named[Parser] | None = None
     rewrites_response: bool = False
-    on_end: Callable[[], None] | None = None
+    on_end: Callable[[], object] | None = None
     _response: Response | None = None
     _usage: UsageReader | None = None
     _names: ModelNameRestorer | None = None
     _first_byte_at: float | None = None
+    _last_piece_at: float = 0.0
     _response_bytes: int = 0
     _ended: bool = field(default=False, init=False)
 
@@ -128,14 +131,21 @@ class Dispatch:
         now = self.state.now = self.context.clock()
         first = self._response_bytes == 0
         self._response_bytes += len(data)
-        if first and self._first_byte_at is None:
-            self._first_byte_at = now
+        if data:
+            self._note_piece(now, first=first)
         self._read_usage(data, last=last)
         self._show_plugins(data, first=first, last=last)
         replacement = self._names.feed(data, last=last) if self._names else data
         if last:
             self.finish(Termination.NATURAL)
         return None if replacement == data else replacement
+
+    def _note_piece(self, now: float, *, first: bool) -> None:
+        if first:
+            self._first_byte_at = now  # engines send the head of a stream before its first token
+        elif self._response is not None and self._response.streaming:
+            self.context.observer.streamed(self.request, now - self._last_piece_at)
+        self._last_piece_at = now
 
     def _read_usage(self, data: bytes, *, last: bool) -> None:
         if self._usage is None or self.parser is None:
@@ -163,7 +173,7 @@ class Dispatch:
         """Ends the request with what has been seen of its response; only the first call has an effect."""
         status = self._response.status if self._response else None
         if status is not None and not self._ended:
-            self._report_health(failed=status >= SERVER_ERROR)
+            self._report_health(failed=_is_failure(status))
         self._end(cause, status, None, self._first_byte_seconds(), self._response_bytes)
 
     def stream_closed(self) -> None:
@@ -179,11 +189,16 @@ class Dispatch:
         failed_first = min(end.attempts - 1, len(self.result.endpoints))
         for endpoint in self.result.endpoints[: max(0, failed_first)]:
             self.context.health.request_failed(endpoint.name)
-        served = end.served_by or self.result.endpoint.host_port
-        if end.cause is not Termination.CLIENT_DISCONNECT:
-            failed = end.failed_upstream or (end.status or 0) >= SERVER_ERROR
-            self._report_health_of(served, failed=failed)
+        self._judge_last_attempt(end)
         self._end(end.cause, end.status, end.served_by, end.first_byte_seconds, end.response_bytes)
+
+    def _judge_last_attempt(self, end: LoggedEnd) -> None:
+        nobody_was_asked = end.attempts == 0 and end.served_by is None
+        if nobody_was_asked or end.cause is Termination.CLIENT_DISCONNECT:
+            return
+        failed = end.failed_upstream or _is_failure(end.status or 0)
+        if failed or end.cause is Termination.NATURAL:
+            self._report_health_of(end.served_by or self.result.endpoint.host_port, failed=failed)
 
     def _report_health_of(self, host_port: str, *, failed: bool) -> None:
         by_address = {endpoint.host_port: endpoint.name for endpoint in self.result.endpoints}
@@ -232,3 +247,7 @@ class Dispatch:
                     named.plugin.response_complete(self.request, self.state, completion)
             except PluginError as error:
                 self.context.observer.plugin_failed(self.request.request_id, error)
+
+
+def _is_failure(status: int) -> bool:
+    return status >= SERVER_ERROR and status != NOT_IMPLEMENTED

@@ -7,16 +7,18 @@ from turnout.framework import Termination
 # Envoy's short flag names. The client went away:
 _CLIENT_GONE = frozenset({"DC", "DR", "DPE"})
 # No endpoint gave a whole response: connection failed, terminated or reset, timeout, or nothing to send to.
-_UPSTREAM_FAILED = frozenset({"UF", "UC", "UR", "UT", "UH", "UO", "URX", "UPE", "LR", "SI"})
+_UPSTREAM_FAILED = frozenset({"UF", "UC", "UR", "UT", "UH", "UO", "URX", "UPE", "LR"})
+# Silence for the idle time: of the endpoint, or of a client that neither sends nor reads. The status tells what it can.
+_STALLED = frozenset({"SI"})
 
 
 def logged_end(end: RequestEnd) -> LoggedEnd:
-    """Natural unless the client left or the endpoints failed."""
+    """Natural unless the client left, the endpoints failed or nothing moved any more."""
     flags = frozenset(end.response_flags)
     failed = bool(flags & _UPSTREAM_FAILED) and not flags & _CLIENT_GONE
     if flags & _CLIENT_GONE:
         cause = Termination.CLIENT_DISCONNECT
-    elif failed:
+    elif failed or flags & _STALLED:
         cause = Termination.ERROR
     else:
         cause = Termination.NATURAL

@@ -19,6 +19,9 @@ from turnout.framework import (
     plugin_boundary,
 )
 
+MAX_MODEL_NAME = 1024
+"""Characters. A rewritten name is put back wherever a response has it, so an unbounded one would multiply responses."""
+
 
 @dataclass(frozen=True, slots=True)
 class Intake:
@@ -44,6 +47,7 @@ def take_in(head: RequestHead, body: RequestBody | None, parsers: Sequence[Named
     headers, path = head.headers, request_path(head.headers)
     parser = choose_parser(parsers, path) if body is not None else None
     parsed = _parse(parser, path, body)
+    _check_length("the model name in the request body", parsed.model)
     wanted = _rewritten_model(headers) or parsed.model
     target = wanted if body is not None and body.complete else parsed.model
     request = _request(headers, path, body, parsed, target, now)
@@ -51,7 +55,7 @@ def take_in(head: RequestHead, body: RequestBody | None, parsers: Sequence[Named
     if parser is not None and body is not None and parsed.model and target != parsed.model:
         with plugin_boundary(parser.name, ExtensionPoint.PARSER):
             replacement = parser.plugin.rewrite_model(body.data, target)
-    return Intake(request, parsed, parser, replacement, REQUEST_ID not in headers)
+    return Intake(request, parsed, parser, replacement, generated_id=not headers.get(REQUEST_ID))
 
 
 def _rewritten_model(headers: Headers) -> str:
@@ -60,7 +64,13 @@ def _rewritten_model(headers: Headers) -> str:
         name.encode()
     except UnicodeEncodeError:
         raise ValueError(f"the header {MODEL_REWRITE[0]} is not UTF-8") from None
+    _check_length(f"the header {MODEL_REWRITE[0]}", name)
     return name
+
+
+def _check_length(what: str, name: str) -> None:
+    if len(name) > MAX_MODEL_NAME:
+        raise ValueError(f"{what} has {len(name)} characters; at most {MAX_MODEL_NAME} are allowed")
 
 
 def _parse(parser: Named[Parser] | None, path: str, body: RequestBody | None) -> ParsedBody:

@@ -27,5 +27,7 @@ class ModelNameRestorer:
 
 def _overlap(text: bytes, pattern: bytes) -> int:
     """Length of the longest end of the text that the pattern begins with."""
-    longest = min(len(text), len(pattern) - 1)
-    return next((size for size in range(longest, 0, -1) if text.endswith(pattern[:size])), 0)
+    at = text.find(pattern[:1], max(0, len(text) - len(pattern) + 1))
+    while at >= 0 and not pattern.startswith(text[at:]):
+        at = text.find(pattern[:1], at + 1)
+    return len(text) - at if at >= 0 else 0

@@ -32,6 +32,10 @@ class RequestObserver(Protocol):
         """A plugin raised or broke its contract; what became of the request is reported separately."""
         ...
 
+    def streamed(self, request: InferenceRequest, gap_seconds: float) -> None:
+        """Another piece of a streamed response passed, so long after the one before; only where bodies are seen."""
+        ...
+
     def finished(self, request: InferenceRequest, completion: Completion) -> None:
         """A dispatched request ended; called exactly once for each ``dispatched``."""
         ...

@@ -37,6 +37,8 @@ def error_body(refusal: Refusal) -> bytes:
     status = http_status(refusal)
     error_type = _OPENAI_TYPE.get(status, "invalid_request_error" if status < 500 else "server_error")
     message = f"inference error: {refusal.kind} - {refusal.message}"
+    # It may quote a header that was not UTF-8, and a lone surrogate cannot be encoded.
+    message = message.encode(errors="replace").decode()
     error = {"message": message, "type": error_type, "param": None, "code": refusal.dropped_reason or None}
     return msgspec.json.encode({"error": error})
 
