@@ -8,9 +8,8 @@ import json
 import re
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,13 +21,27 @@ from docs.commands import flags
 from turnout.config import shipped_profiles
 from turnout.config.catalogue import KNOWN_TYPES
 from turnout.config.parameters import parameters_of
-from turnout.config.spellings import camel_case, format_duration
 from turnout.epp.datalayer.engines import BUILT_IN_ENGINES, EngineConfig
+from turnout.epp.datalayer.scraper import ScrapeCounters
 from turnout.epp.datalayer.store import EndpointStatus
 from turnout.epp.observe.families import COUNTERS, GAUGES, HISTOGRAMS, REQUEST_LABELS
 from turnout.epp.observe.pool import PoolGauges
+from turnout.epp.observe.readings import PluginReadings
+from turnout.epp.observe.scrapes import ScrapeErrors
 from turnout.epp.observe.streams import StreamMetrics
-from turnout.framework import Endpoint, Registry
+from turnout.framework import (
+    PROMPT,
+    CycleState,
+    Endpoint,
+    InferenceRequest,
+    PluginError,
+    ProfileResult,
+    Prompt,
+    Registry,
+    SchedulingResult,
+)
+from turnout.plugins.inflight_load.producer import InFlightLoadProducer
+from turnout.plugins.prefix_cache.approximate import ApproxPrefixCacheProducer
 
 Row = Sequence[str]
 Shape = Mapping[str, object]
@@ -64,7 +77,7 @@ def _parameters(plugin_type: str) -> str:
     found = parameters_of(Registry.from_entry_points().load(plugin_type))
     if not found.names:
         return "No parameters.\n"
-    return _markdown(("parameter", "type", "default"), _parameter_rows(found.model, found.defaults))
+    return _markdown(("parameter", "type", "default"), _parameter_rows(found.model, found.spelled(found.defaults)))
 
 
 def _parameter_rows(model: type[BaseModel], defaults: Mapping[str, object]) -> Iterable[Row]:
@@ -72,8 +85,7 @@ def _parameter_rows(model: type[BaseModel], defaults: Mapping[str, object]) -> I
     for name, field in model.model_fields.items():
         spelled = field.alias or name
         shape = _resolved(schema["properties"][spelled], schema)
-        default = _plain(defaults.get(name.removeprefix("p_")))
-        yield from _rows_of(spelled, shape, schema, default, required=field.is_required())
+        yield from _rows_of(spelled, shape, schema, defaults.get(spelled), required=field.is_required())
 
 
 def _rows_of(path: str, shape: Shape, schema: Shape, default: object, *, required: bool) -> Iterable[Row]:
@@ -116,16 +128,6 @@ def _kind(shape: Shape, schema: Shape) -> str:
     return {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "mapping"}.get(
         kind, kind
     )
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, timedelta):
-        return format_duration(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return {camel_case(field.name): _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _shown(value: object) -> str:
@@ -178,8 +180,8 @@ def _metrics(_: str) -> str:
         *((spec.stem, "histogram", spec.labels, spec.help) for spec in HISTOGRAMS),
         *((spec.stem, "counter", spec.labels, spec.help) for spec in COUNTERS),
         *((spec.stem, "gauge", spec.labels, spec.help) for spec in GAUGES),
-        *_collected(CollectorRegistry(), pool=True),
-        *_collected(CollectorRegistry(), pool=False),
+        *_collected(_read_at_a_scrape(), ""),
+        *_collected(_of_streams(), " Only with `--enable-grpc-stream-metrics`."),
     ]
     shown = ((f"`{stem}`", kind, _labels(labels), words) for stem, kind, labels, words in rows)
     return _markdown(("metric", "type", "labels", "meaning"), shown)
@@ -191,18 +193,43 @@ def _labels(labels: Sequence[str]) -> str:
     return ", ".join(words) or "none"
 
 
-def _collected(registry: CollectorRegistry, *, pool: bool) -> Iterable[tuple[str, str, Sequence[str], str]]:
-    if pool:
-        registry.register(PoolGauges("", "pool", _OnePool()))
-    else:
-        streams = StreamMetrics("", registry)
-        streams.stream_started()
-        streams.stream_ended("OK", 0.0)
+def _collected(registry: CollectorRegistry, remark: str) -> Iterable[tuple[str, str, Sequence[str], str]]:
     for family in registry.collect():
         suffix = "_total" if family.type == "counter" else ""
         labels = [label for label in family.samples[0].labels if label != "le"]
-        words = family.documentation if pool else f"{family.documentation} Only with `--enable-grpc-stream-metrics`."
-        yield family.name + suffix, family.type, labels, words
+        yield family.name + suffix, family.type, labels, family.documentation + remark
+
+
+def _of_streams() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    streams = StreamMetrics("", registry)
+    streams.stream_started()
+    streams.stream_ended("OK", 0.0)
+    return registry
+
+
+def _read_at_a_scrape() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(PoolGauges("", "pool", _OnePool()))
+    errors = ScrapeCounters(poll_errors=Counter(source=1), extract_errors=Counter({("source", "extractor"): 1}))
+    registry.register(ScrapeErrors("", errors, str))
+    plugins = {"prefix": ApproxPrefixCacheProducer(), "load": _loaded_producer()}
+    registry.register(PluginReadings("", lambda: plugins, str, _unexpected))
+    return registry
+
+
+def _loaded_producer() -> InFlightLoadProducer:
+    producer = InFlightLoadProducer()
+    (endpoint,) = _OnePool().snapshot()
+    picked = ProfileResult("default", (endpoint,), ())
+    state = CycleState()
+    state.write(PROMPT, Prompt(b"text", tokens=1))
+    producer.pre_request(InferenceRequest("r"), state, SchedulingResult("default", {"default": picked}))
+    return producer
+
+
+def _unexpected(error: PluginError) -> None:
+    raise error
 
 
 class _OnePool:
