@@ -12,8 +12,9 @@ from turnout.config import Pipeline
 from turnout.epp.gateway.eds import EdsFile
 from turnout.epp.gateway.options import Address, Cluster, GatewayOptions, OverrideHost, RoundRobin
 from turnout.epp.gateway.process import EnvoyProcess
+from turnout.epp.lifecycle import first_of, settle_memory, stop_signal
 from turnout.epp.options import EppOptions
-from turnout.epp.service import EndpointPicker, StartError, read_pipeline, settle_memory, static_specs, stop_signal
+from turnout.epp.service import EndpointPicker, StartError, read_pipeline, static_specs
 
 # With the pick, three names in the list: Envoy's three retries then never have to guess.
 FALLBACK_ENDPOINTS = 2
@@ -72,7 +73,7 @@ async def up(options: UpOptions, on_ready: Callable[[EndpointPicker | None], Non
         stack.push_async_callback(envoy.stop)
         settle_memory()
         on_ready(picker)
-        await _until_stopped(stop, envoy)
+        await _until_stopped(stop, envoy, picker)
 
 
 async def _round_robin(options: UpOptions) -> GatewayOptions:
@@ -104,13 +105,10 @@ async def _temporary_folder() -> AsyncIterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _until_stopped(stop: asyncio.Event, envoy: EnvoyProcess) -> None:
-    stopped = asyncio.create_task(stop.wait())
-    ended = asyncio.create_task(envoy.wait())
-    try:
-        await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():
-            raise StartError(f"Envoy ended with status {ended.result()}; its log: {envoy.last_words()}")
-    finally:
-        stopped.cancel()
-        ended.cancel()
+async def _until_stopped(stop: asyncio.Event, envoy: EnvoyProcess, picker: EndpointPicker | None) -> None:
+    await first_of(stop.wait(), _ended(envoy), *([picker.failed()] if picker is not None else []))
+
+
+async def _ended(envoy: EnvoyProcess) -> None:
+    status = await envoy.wait()
+    raise StartError(f"Envoy ended with status {status}: {envoy.last_words()}")

@@ -79,6 +79,7 @@ async def test_a_request_is_decided_over_a_real_channel() -> None:
         await call.done_writing()
         assert await at_end(call)
         assert await call.code() is grpc.StatusCode.OK
+        await server.stop(5.0)
         assert server.stats.ended == {"OK": 1}
         assert server.stats.in_flight == 0
     assert handler.exchange.closed.is_set()
@@ -181,6 +182,7 @@ async def test_a_protocol_error_fails_the_stream_with_its_reason(message: pb.Pro
         await call.write(message)
         assert await call.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert await call.details() == details
+        await server.stop(5.0)  # the client hears of the end before the stream is counted
         assert server.stats.ended == {"FAILED_PRECONDITION": 1}
 
 

@@ -16,8 +16,8 @@ from turnout.epp.demo.report import comparison
 from turnout.epp.demo.run import GATEWAYS, MODEL, DemoNotInstalledError, Gateway, Run, gateway, measure
 from turnout.epp.demo.servers import ChildError
 from turnout.epp.demo.workload import WorkloadOptions, generate
+from turnout.epp.lifecycle import stop_signal
 from turnout.epp.observe.report import render_decision
-from turnout.epp.service import stop_signal
 
 MAX_SECONDS = 600.0
 INTERRUPTED = 130

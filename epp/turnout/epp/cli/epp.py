@@ -8,9 +8,10 @@ import typer
 from turnout.config import ConfigError
 from turnout.epp.cli.parameters import seconds, size_in_bytes
 from turnout.epp.cli.screen import EXIT_USAGE, errors_as_messages, print_json, run_loop, stderr
+from turnout.epp.lifecycle import serve
 from turnout.epp.observe.logs import configure_logging
 from turnout.epp.options import EppOptions
-from turnout.epp.service import EndpointPicker, StartError, serve
+from turnout.epp.service import EndpointPicker, StartError
 
 _DEFAULTS = EppOptions()
 

@@ -18,7 +18,7 @@ SERVERS = 4
 # A KV cache of 98,304 tokens: four such servers hold the working set together, none of them holds it alone, as
 # it is with real assistants and real GPUs.
 CACHE_BLOCKS = 6_144
-EXPLAINED_SHARE = 0.2
+EXPLAINED_SHARE = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ from turnout.epp.extproc.values import (
     TrailersReply,
 )
 from turnout.epp.requests.exchange import RequestBody, RequestHead, Routed
-from turnout.framework import ProtocolError, Refusal, RefusalKind
+from turnout.epp.requests.statuses import too_large
+from turnout.framework import ProtocolError
 
 CHUNK_BYTES: Final = 62_000
 """The longest piece of a body that is sent back in one message."""
@@ -220,11 +221,6 @@ class HeadersOnlyFlow:
             return [reply]
         self._later.append(reply)
         return []
-
-
-def too_large(max_body_bytes: int) -> Refusal:
-    """The refusal of a body over the limit."""
-    return Refusal(RefusalKind.TOO_LARGE, f"the request body is larger than {max_body_bytes} bytes")
 
 
 def _replaced(what: str) -> ValueError:

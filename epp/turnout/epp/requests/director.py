@@ -13,6 +13,7 @@ from turnout.epp.requests.exchange import RequestBody, RequestHead, Routed, Rout
 from turnout.epp.requests.intake import Intake, take_in
 from turnout.epp.requests.leases import LeaseBook
 from turnout.epp.requests.observer import RequestObserver
+from turnout.epp.requests.statuses import too_large
 from turnout.epp.wire_names import REQUEST_ID
 from turnout.framework import (
     PROMPT,
@@ -313,8 +314,3 @@ class Director:
 def _broken(error: PluginError) -> Refusal:
     # What the plugin raised may quote the prompt; it is for the log and not for the client.
     return Refusal(RefusalKind.INTERNAL, f"plugin {error.plugin!r} failed as {error.extension_point}")
-
-
-def too_large(limit_bytes: int) -> Refusal:
-    """The refusal of a body over the cap."""
-    return Refusal(RefusalKind.TOO_LARGE, f"the request body is larger than {limit_bytes} bytes")

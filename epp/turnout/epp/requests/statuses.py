@@ -27,6 +27,11 @@ _OPENAI_TYPE: dict[int, str] = {
 }
 
 
+def too_large(limit_bytes: int) -> Refusal:
+    """The refusal of a request body over the cap."""
+    return Refusal(RefusalKind.TOO_LARGE, f"the request body is larger than {limit_bytes} bytes")
+
+
 def http_status(refusal: Refusal) -> int:
     """The status that the client gets."""
     return HTTP_STATUS[refusal.kind]
