@@ -72,11 +72,14 @@ async def static_specs(endpoints: Sequence[str]) -> Sequence[EndpointSpec]:
     Raises:
         StartError: an address cannot be read or resolved.
     """
+    return await Resolver().resolve(_static_discovery(endpoints).specs)
+
+
+def _static_discovery(endpoints: Sequence[str]) -> StaticDiscovery:
     try:
-        specs = [parse_endpoint(text) for text in endpoints]
+        return StaticDiscovery([parse_endpoint(text) for text in endpoints])
     except ValueError as error:
         raise StartError(str(error)) from None
-    return await Resolver().resolve(specs)
 
 
 class EndpointPicker:
@@ -243,11 +246,7 @@ class EndpointPicker:
 
     def _discovery(self) -> Named[EndpointDiscovery]:
         if self._options.endpoints:
-            try:
-                specs = [parse_endpoint(text) for text in self._options.endpoints]
-                return Named(StaticDiscovery(specs), "command-line")
-            except ValueError as error:
-                raise StartError(str(error)) from None
+            return Named(_static_discovery(self._options.endpoints), "command-line")
         if self._pipeline.discovery is None:
             raise StartError(
                 "no endpoints: give --endpoint URL, or name a discovery plugin in the configuration "

@@ -3,8 +3,9 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from turnout.epp.observe.decisions import StoredDecision, StoredEndpoint, StoredFilter, StoredProfile, StoredScorer
+from turnout.epp.observe.decisions import StoredDecision, StoredEndpoint, StoredProfile, StoredScorer
 from turnout.epp.observe.report import render_decision
+from turnout.framework import FilterRecord
 
 A, B, C = "default/a", "default/b", "default/c"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -15,7 +16,7 @@ SCORERS = (
 PROFILE = StoredProfile(
     "default",
     (A, B, C),
-    (StoredFilter("by-label", (A, B), (C,)), StoredFilter("healthy", (A, B), ())),
+    (FilterRecord("by-label", (A, B), (C,)), FilterRecord("healthy", (A, B), ())),
     SCORERS,
     {A: 4.0, B: 2.0},
     "max-score-picker",
@@ -98,7 +99,7 @@ def test_a_large_pool_shows_its_best_twenty_and_counts_the_rest() -> None:
 
 def test_many_dropped_endpoints_are_counted_and_not_all_named() -> None:
     names = tuple(f"e{number}" for number in range(9))
-    profile = StoredProfile("p", (A, *names), (StoredFilter("f", (A,), names),), (), {A: 0.0}, "picker", (A,))
+    profile = StoredProfile("p", (A, *names), (FilterRecord("f", (A,), names),), (), {A: 0.0}, "picker", (A,))
     assert "dropped 9 (e0, e1, e2, e3, e4, e5 and 3 more)" in shown(profile)
 
 

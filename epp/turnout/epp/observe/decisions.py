@@ -21,15 +21,6 @@ MAX_ASKED = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class StoredFilter:
-    """What a filter kept and dropped, by endpoint name."""
-
-    filter: str
-    kept: tuple[str, ...]
-    dropped: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class StoredScorer:
     """A scorer's scores by endpoint name; None is a score that is no finite number. ``weighted`` is raw * weight."""
 
@@ -49,7 +40,7 @@ class StoredProfile:
 
     profile: str
     candidates: tuple[str, ...]
-    filters: tuple[StoredFilter, ...]
+    filters: tuple[FilterRecord, ...]
     scorers: tuple[StoredScorer, ...]
     totals: dict[str, float | None]
     picker: str
@@ -181,7 +172,7 @@ def _profile(record: ProfileRecord) -> StoredProfile:
     return StoredProfile(
         record.profile,
         record.candidates,
-        tuple(_filter(filtered) for filtered in record.filters),
+        tuple(record.filters),
         tuple(_scorer(scored) for scored in record.scorers),
         {name: _finite(total) for name, total in record.totals.items()},
         record.picker,
@@ -190,10 +181,6 @@ def _profile(record: ProfileRecord) -> StoredProfile:
         runner_up,
         margin,
     )
-
-
-def _filter(record: FilterRecord) -> StoredFilter:
-    return StoredFilter(record.filter, record.kept, record.dropped)
 
 
 def _scorer(record: ScorerRecord) -> StoredScorer:

@@ -7,7 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from turnout.epp.observe.decisions import StoredDecision, StoredEndpoint, StoredFilter, StoredProfile
+from turnout.epp.observe.decisions import StoredDecision, StoredEndpoint, StoredProfile
+from turnout.framework import FilterRecord
 
 MAX_ROWS = 20
 MAX_NAMES = 6
@@ -56,7 +57,7 @@ def _profile(profile: StoredProfile, endpoints: dict[str, StoredEndpoint]) -> li
     return parts
 
 
-def _verdict(stored: StoredFilter) -> str:
+def _verdict(stored: FilterRecord) -> str:
     if not stored.dropped:
         return f"{stored.filter}: kept all {len(stored.kept)}"
     dropped = f"dropped {len(stored.dropped)} ({_names(stored.dropped)})"

@@ -4,7 +4,8 @@ The end arrives in one of three ways: the response passes through the ext_proc s
 stream closes before, or the proxy's access log reports it. Whichever comes first ends the request.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -119,11 +120,8 @@ class Dispatch:
     def _ask_plugins_for_headers(self, response: Response) -> Mapping[str, str]:
         headers: dict[str, str] = {}
         for named in self.context.pipeline.response_headers:
-            try:
-                with plugin_boundary(named.name, ExtensionPoint.RESPONSE_HEADERS):
-                    headers.update(named.plugin.response_headers(self.request, self.state, response) or {})
-            except PluginError as error:
-                self.context.observer.plugin_failed(self.request.request_id, error)
+            with self._reported(named.name, ExtensionPoint.RESPONSE_HEADERS):
+                headers.update(named.plugin.response_headers(self.request, self.state, response) or {})
         return headers
 
     def response_body(self, data: bytes, *, last: bool) -> bytes | None:
@@ -163,11 +161,8 @@ class Dispatch:
             return
         chunk = ResponseChunk(data, first, last, self._usage.usage if self._usage else None)
         for named in self.context.pipeline.response_body:
-            try:
-                with plugin_boundary(named.name, ExtensionPoint.RESPONSE_BODY):
-                    named.plugin.response_body(self.request, self.state, response, chunk)
-            except PluginError as error:
-                self.context.observer.plugin_failed(self.request.request_id, error)
+            with self._reported(named.name, ExtensionPoint.RESPONSE_BODY):
+                named.plugin.response_body(self.request, self.state, response, chunk)
 
     def finish(self, cause: Termination) -> None:
         """Ends the request with what has been seen of its response; only the first call has an effect."""
@@ -242,11 +237,17 @@ class Dispatch:
 
     def _tell_plugins(self, completion: Completion) -> None:
         for named in self.context.pipeline.response_complete:
-            try:
-                with plugin_boundary(named.name, ExtensionPoint.RESPONSE_COMPLETE):
-                    named.plugin.response_complete(self.request, self.state, completion)
-            except PluginError as error:
-                self.context.observer.plugin_failed(self.request.request_id, error)
+            with self._reported(named.name, ExtensionPoint.RESPONSE_COMPLETE):
+                named.plugin.response_complete(self.request, self.state, completion)
+
+    @contextmanager
+    def _reported(self, plugin: str, point: ExtensionPoint) -> Iterator[None]:
+        """After the decision a plugin's failure costs its own work only."""
+        try:
+            with plugin_boundary(plugin, point):
+                yield
+        except PluginError as error:
+            self.context.observer.plugin_failed(self.request.request_id, error)
 
 
 def _is_failure(status: int) -> bool:

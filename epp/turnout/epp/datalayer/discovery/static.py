@@ -64,9 +64,9 @@ class StaticDiscovery:
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"endpoint {name} is given twice")
-        self._specs = tuple(specs)
+        self.specs = tuple(specs)
 
     async def discover(self, publish: Callable[[Sequence[EndpointSpec]], Awaitable[None]]) -> None:
         """Publishes and waits to be cancelled."""
-        await publish(self._specs)
+        await publish(self.specs)
         await asyncio.Event().wait()
