@@ -217,6 +217,15 @@ class BodyReader:
         pass
 
 
+class Notifications:
+    pass
+
+
+class Listener:
+    def endpoints_changed(self, endpoints: Sequence[Endpoint]) -> None:
+        pass
+
+
 class LateWriter:
     writes = (LATE,)
 

@@ -38,6 +38,28 @@ def test_sources_are(body: str, found: list[tuple[str, list[str]]]) -> None:
     assert sources(load(body, page_source="Source")) == found
 
 
+LISTENING = """
+plugins: [{type: endpoint-notification-source}, {type: listener}, {type: queue-scorer}]
+dataLayer: {sources: [{pluginRef: endpoint-notification-source, extractors: [{pluginRef: %s}]}]}
+"""
+
+
+def test_who_is_listed_under_the_notification_source_hears_of_endpoints_as_all_that_can_do() -> None:
+    pipeline = load(LISTENING % "listener", endpoint_notification_source="Notifications", listener="Listener")
+    assert [named.name for named in pipeline.watchers] == ["listener"]
+    assert sources(pipeline) == [("metrics-data-source", ["core-metrics-extractor"])]
+
+
+def test_who_cannot_hear_of_endpoints_is_no_extractor_of_the_notification_source() -> None:
+    found = problems(LISTENING % "queue-scorer", endpoint_notification_source="Notifications", listener="Listener")
+    assert found == [
+        (
+            "5: dataLayer.sources[0].extractors[0].pluginRef: plugin 'queue-scorer' is no EndpointWatcher; "
+            "accepted: listener"
+        )
+    ]
+
+
 def test_nothing_is_injected_that_is_not_on_offer() -> None:
     assert sources(load(SCORER, "metrics-data-source")) == []
     assert sources(load(SCORER, "core-metrics-extractor")) == []

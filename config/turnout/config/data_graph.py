@@ -15,6 +15,7 @@ from turnout.config.problems import one_of, shown
 from turnout.config.shape import REPAIRED
 from turnout.framework import (
     PROMPT,
+    REQUEST_BODY,
     Admitter,
     DataProducer,
     Filter,
@@ -44,6 +45,8 @@ _STEPS: tuple[tuple[type, ...], ...] = (
     (ResponseBody,),
     (ResponseComplete,),
 )
+# The request handler writes these itself.
+_GIVEN = frozenset((PROMPT, REQUEST_BODY))
 _ATTRIBUTES = ("reads", "optional_reads", "writes")
 
 
@@ -55,7 +58,7 @@ def add_producers(assembly: Assembly) -> None:
     for instance in pending:  # grows by what is injected, at most one plugin for each type on offer
         _check_attributes(assembly, instance)
         for key in keys(instance, "reads"):
-            if key is not PROMPT and not writers(assembly, key) and key.producer not in assembly.instances:
+            if key not in _GIVEN and not writers(assembly, key) and key.producer not in assembly.instances:
                 made = assembly.ensure(key.producer)
                 pending += [made] if made is not None else []
 
@@ -64,7 +67,7 @@ def check_reads(assembly: Assembly) -> None:
     """Reports every key that no earlier plugin writes."""
     for instance in assembly.instances.values():
         for key in keys(instance, "reads"):
-            if key is PROMPT:
+            if key in _GIVEN:
                 continue
             found = writers(assembly, key)
             if not found and not assembly.lacks(key.producer or REPAIRED):

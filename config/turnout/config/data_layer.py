@@ -1,11 +1,11 @@
 """Sources, extractors, discovery, and the parsers of request bodies."""
 
 from turnout.config.assembly import Assembly
-from turnout.config.catalogue import DEFAULT_EXTRACTOR, DEFAULT_PARSERS, DEFAULT_SOURCE
+from turnout.config.catalogue import DEFAULT_EXTRACTOR, DEFAULT_PARSERS, DEFAULT_SOURCE, NOTIFICATION_SOURCE
 from turnout.config.pipeline import SourceBinding
 from turnout.config.problems import Path, shown
 from turnout.config.schema import DataLayer, EndpointPickerConfig, SourceRef
-from turnout.framework import DataSource, EndpointDiscovery, Extractor, Named, Parser
+from turnout.framework import DataSource, EndpointDiscovery, EndpointWatcher, Extractor, Named, Parser
 from turnout.framework.registry import serves
 
 
@@ -14,6 +14,9 @@ def build_sources(assembly: Assembly, layer: DataLayer) -> tuple[SourceBinding, 
     bindings: dict[str, SourceBinding] = {}
     for position, listed in enumerate(layer.sources):
         path: Path = ("dataLayer", "sources", position)
+        if _is_notification_source(assembly, listed.plugin_ref):
+            _check_watchers(assembly, listed, path)
+            continue
         source = assembly.refer_to(DataSource, listed.plugin_ref, (*path, "pluginRef"))
         extractors = _extractors(assembly, listed, path)
         if source is not None and source.name in bindings:
@@ -32,6 +35,17 @@ def _extractors(assembly: Assembly, listed: SourceRef, path: Path) -> tuple[Name
         for position, extractor in enumerate(listed.extractors)
     ]
     return tuple(extractor for extractor in found if extractor is not None)
+
+
+def _is_notification_source(assembly: Assembly, name: str) -> bool:
+    instance = assembly.instances.get(name)
+    return instance is not None and instance.origin.type == NOTIFICATION_SOURCE
+
+
+def _check_watchers(assembly: Assembly, listed: SourceRef, path: Path) -> None:
+    """The field lists who wants to hear of endpoints; here every watcher does, so the list is only checked."""
+    for position, extractor in enumerate(listed.extractors):
+        assembly.refer_to(EndpointWatcher, extractor.plugin_ref, (*path, "extractors", position, "pluginRef"))
 
 
 def _is_metrics_source(assembly: Assembly, name: str) -> bool:

@@ -11,7 +11,9 @@ from turnout.framework import (
     Admitter,
     DataProducer,
     DataSource,
+    Diagnosed,
     EndpointDiscovery,
+    EndpointWatcher,
     Extractor,
     Named,
     Parser,
@@ -99,6 +101,8 @@ class Pipeline:
     sources: tuple[SourceBinding, ...]
     discovery: Named[EndpointDiscovery] | None
     runnables: tuple[Named[Runnable], ...]
+    watchers: tuple[Named[EndpointWatcher], ...]
+    diagnosed: tuple[Named[Diagnosed], ...]
     feature_gates: Mapping[str, bool]
     flow_control: FlowControlSettings
     reads_body: bool

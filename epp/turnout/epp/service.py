@@ -19,6 +19,7 @@ from turnout.epp.config_file import content_changes
 from turnout.epp.datalayer.discovery.resolve import Resolver
 from turnout.epp.datalayer.discovery.static import StaticDiscovery, parse_endpoint
 from turnout.epp.datalayer.layer import DataLayer
+from turnout.epp.datalayer.notifications import Notifications
 from turnout.epp.datalayer.store import EndpointStore
 from turnout.epp.extproc.health import HealthServer, Readiness
 from turnout.epp.extproc.server import ExtProcOptions, ExtProcServer
@@ -29,6 +30,7 @@ from turnout.epp.gateway.accesslog import AccessLogService, RequestEnd
 from turnout.epp.gateway.eds import EdsFile
 from turnout.epp.gateway.options import Address
 from turnout.epp.observe.decisions import DecisionLog
+from turnout.epp.observe.diagnoses import Diagnoses
 from turnout.epp.observe.fanout import Observers
 from turnout.epp.observe.logs import RefusalLog
 from turnout.epp.observe.metrics import Metrics
@@ -46,6 +48,7 @@ _log = logging.getLogger(__name__)
 
 FIRST_LISTING_SECONDS = 30.0
 SWEEP_SECONDS = 10.0
+REVIEW_SECONDS = 15.0
 # How long streams that are still open when the drain window ends may go on.
 OPEN_STREAMS_SECONDS = 30.0
 
@@ -106,6 +109,11 @@ class EndpointPicker:
         )
         self._metrics.watch_scrapes(self._layer.counters, self._type_of)
         self._metrics.watch_plugins(lambda: self._pipeline.plugins, self._type_of)
+        self._notifications = Notifications(self._store, partial(self._observers.plugin_failed, ""))
+        self._diagnoses = Diagnoses(
+            lambda: self._pipeline.diagnosed, self._store.snapshot, clock, partial(self._observers.plugin_failed, "")
+        )
+        self._metrics.watch_findings(self._diagnoses, self._type_of)
         self._readiness = Readiness(self._layer.ready.is_set)
         self._server = self._make_server()
         self._tasks: list[asyncio.Task[None]] = []
@@ -135,6 +143,7 @@ class EndpointPicker:
         self._keep_eds_file()
         self._tasks.append(asyncio.create_task(self._layer.run()))
         await self._first_listing()
+        self._notifications.watch(self._pipeline.watchers)
         self._runnables.run(self._pipeline.runnables)
         health = HealthServer(self._readiness, host=self._options.host, port=self._options.grpc_health_port)
         await _on_port(health.start())
@@ -144,6 +153,7 @@ class EndpointPicker:
         self._open.push_async_callback(admin.close)
         self.metrics_port = admin.port
         self._tasks.append(asyncio.create_task(self._sweep()))
+        self._tasks.append(asyncio.create_task(self._review()))
         if self._options.watch_config and self._options.config_file is not None:
             self._tasks.append(asyncio.create_task(self._reload_on_change(self._options.config_file)))
 
@@ -188,6 +198,7 @@ class EndpointPicker:
         self._pipeline = fresh
         self._director.pipeline = self._timed(fresh)
         self._layer.configure(fresh.sources)
+        self._notifications.watch(self._pipeline.watchers)
         self._runnables.run(self._pipeline.runnables)
         _log.info("the configuration was reloaded")
         return True
@@ -260,6 +271,7 @@ class EndpointPicker:
             pool=self._store,
             decisions=self._decisions,
             config=self._effective_config,
+            diagnosis=self._diagnoses.ask,
             not_ready=self._why_not_ready,
             clock=self._clock,
         )
@@ -307,6 +319,11 @@ class EndpointPicker:
             lost = self._leases.sweep(self._clock())
             if lost:
                 _log.warning("the access log never reported the end of %d requests", lost)
+
+    async def _review(self) -> None:
+        while True:
+            await asyncio.sleep(REVIEW_SECONDS)
+            self._diagnoses.review()
 
     async def _reload_on_change(self, path: Path) -> None:
         async for _ in content_changes(path):

@@ -1,5 +1,6 @@
 """Filter, score, pick: the scheduling framework that plugins are written against. Standard library only."""
 
+from turnout.framework.diagnosis import Diagnosis, Figure, Finding
 from turnout.framework.endpoint import AttributeKey, Endpoint, EndpointMetrics
 from turnout.framework.errors import (
     ExtensionPoint,
@@ -15,8 +16,10 @@ from turnout.framework.interfaces import (
     Admitter,
     DataProducer,
     DataSource,
+    Diagnosed,
     EndpointDiscovery,
     EndpointSpec,
+    EndpointWatcher,
     EvictionFilterPolicy,
     EvictionOrderingPolicy,
     Extractor,
@@ -40,10 +43,10 @@ from turnout.framework.interfaces import (
     UsageLimitPolicy,
 )
 from turnout.framework.profile import Named, SchedulerProfile, WeightedScorer, plugin_boundary
-from turnout.framework.readings import GaugeReading, Histogram, HistogramReading, Measured, Reading
+from turnout.framework.readings import CounterReading, GaugeReading, Histogram, HistogramReading, Measured, Reading
 from turnout.framework.refusal import Refusal, RefusalKind
 from turnout.framework.registry import Registry
-from turnout.framework.request import DEFAULT_FAIRNESS_ID, PROMPT, Headers, InferenceRequest, Prompt
+from turnout.framework.request import DEFAULT_FAIRNESS_ID, PROMPT, REQUEST_BODY, Headers, InferenceRequest, Prompt
 from turnout.framework.response import Completion, Response, ResponseChunk, Termination, Usage
 from turnout.framework.results import (
     ProfileOutcome,
@@ -58,24 +61,31 @@ from turnout.framework.state import CycleState, KeyFamily, PluginName, StateKey
 __all__ = [
     "DEFAULT_FAIRNESS_ID",
     "PROMPT",
+    "REQUEST_BODY",
     "Admitter",
     "AttributeKey",
     "Completion",
+    "CounterReading",
     "CycleState",
     "DataProducer",
     "DataSource",
     "DecisionRecord",
+    "Diagnosed",
+    "Diagnosis",
     "Endpoint",
     "EndpointDiscovery",
     "EndpointMetrics",
     "EndpointSpec",
+    "EndpointWatcher",
     "EvictionFilterPolicy",
     "EvictionOrderingPolicy",
     "ExtensionPoint",
     "Extractor",
     "FairnessPolicy",
+    "Figure",
     "Filter",
     "FilterRecord",
+    "Finding",
     "FlowHead",
     "GaugeReading",
     "Headers",

@@ -21,6 +21,8 @@ class ExtensionPoint(StrEnum):
     PARSER = "RequestParsing"
     RUNNABLE = "Runnable"
     READINGS = "Readings"
+    ENDPOINT_WATCHER = "EndpointWatcher"
+    DIAGNOSIS = "Diagnosis"
     IMPORT = "Import"
 
 

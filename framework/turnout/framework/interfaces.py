@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from turnout.framework.diagnosis import Diagnosis
 from turnout.framework.endpoint import Endpoint, EndpointMetrics
 from turnout.framework.refusal import Refusal
 from turnout.framework.request import InferenceRequest, Prompt
@@ -334,6 +335,24 @@ class Extractor(Protocol):
         Raises:
             ValueError: the page is not in the format.
         """
+        ...
+
+
+@runtime_checkable
+class EndpointWatcher(Protocol):
+    """Hears who is in the pool."""
+
+    def endpoints_changed(self, endpoints: Sequence[Endpoint]) -> None:
+        """The whole pool, in or out of service: when the plugin is taken into use, and after each change."""
+        ...
+
+
+@runtime_checkable
+class Diagnosed(Protocol):
+    """Can tell what is wrong with its own work, such as data that never arrives."""
+
+    def diagnose(self, endpoints: Sequence[Endpoint], now: float) -> Diagnosis:
+        """What the plugin found out; asked for every now and then and when somebody looks. It changes nothing."""
         ...
 
 

@@ -40,6 +40,16 @@ class GaugeReading:
 
 
 @dataclass(frozen=True, slots=True)
+class CounterReading:
+    """A total that only grows while the plugin lives; ``name`` ends in ``_total``."""
+
+    name: str
+    help: str
+    value: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class HistogramReading:
     """A histogram that the plugin keeps in a field."""
 
@@ -49,7 +59,7 @@ class HistogramReading:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-Reading: TypeAlias = GaugeReading | HistogramReading
+Reading: TypeAlias = GaugeReading | CounterReading | HistogramReading
 
 
 @runtime_checkable

@@ -35,6 +35,8 @@ _DISTINCTIVE: dict[type, tuple[str, ...]] = {
     interfaces.EndpointDiscovery: ("discover",),
     interfaces.DataSource: ("fetch",),
     interfaces.Extractor: ("extract",),
+    interfaces.EndpointWatcher: ("endpoints_changed",),
+    interfaces.Diagnosed: ("diagnose",),
     interfaces.Runnable: ("run",),
 }
 

@@ -63,6 +63,9 @@ class Prompt:
 PROMPT: StateKey[Prompt] = StateKey("prompt", producer="")
 """Written by the request handler before any plugin runs, when the request has a body that a parser understands."""
 
+REQUEST_BODY: StateKey[bytes] = StateKey("request-body", producer="")
+"""The whole body as the client sent it; there from before any plugin runs until the decision, when it is dropped."""
+
 
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:

@@ -67,6 +67,10 @@ class CycleState:
         """Sets the key's value, replacing an earlier one."""
         self._values[key] = value
 
+    def discard(self, key: StateKey[Any]) -> None:
+        """Forgets the key's value, if it has one."""
+        self._values.pop(key, None)
+
     def read(self, key: StateKey[T]) -> T:
         """The key's value.
 

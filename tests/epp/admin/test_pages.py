@@ -12,7 +12,7 @@ from turnout.epp.datalayer.store import EndpointStatus
 from turnout.epp.observe.decisions import DecisionLog
 from turnout.epp.observe.metrics import Metrics
 from turnout.epp.observe.page import MetricsPage
-from turnout.framework import DecisionRecord, Endpoint, EndpointMetrics
+from turnout.framework import DecisionRecord, Diagnosis, Endpoint, EndpointMetrics, Finding
 from turnout.framework.testing import make_endpoint, make_request
 
 REPORTED = EndpointMetrics(
@@ -71,6 +71,9 @@ async def site() -> AsyncIterator[Site]:
         pool,
         decisions,
         config=lambda: {"plugins": [{"type": "queue-scorer", "weight": 2}]},
+        diagnosis=lambda: {
+            "p": Diagnosis((Finding("no-events", "nothing", "default/a"),), {"default/a": {"x": 1, "y": float("nan")}})
+        },
         not_ready=lambda: "; ".join(reasons),
         clock=lambda: 100.0,
     )
@@ -83,7 +86,7 @@ async def site() -> AsyncIterator[Site]:
 async def test_the_index_links_every_page(site: Site) -> None:
     status, page = await site.get("/")
     assert status == 200
-    paths = ["/metrics", "/healthz", "/readyz", "/endpoints", "/decisions", "/config"]
+    paths = ["/metrics", "/healthz", "/readyz", "/endpoints", "/decisions", "/config", "/diagnosis"]
     assert [path for path in paths if f'href="{path}"' in page] == paths
     for path in paths:
         assert (await site.get(path))[0] == 200
@@ -163,6 +166,17 @@ async def test_an_unknown_decision_is_not_found(site: Site, request_id: str) -> 
 
 async def test_the_effective_configuration_is_shown(site: Site) -> None:
     assert await site.json("/config") == {"plugins": [{"type": "queue-scorer", "weight": 2}]}
+
+
+async def test_what_plugins_say_about_their_own_work_is_shown(site: Site) -> None:
+    assert await site.json("/diagnosis") == {
+        "plugins": {
+            "p": {
+                "findings": [{"endpoint": "default/a", "cause": "no-events", "message": "nothing"}],
+                "endpoints": {"default/a": {"x": 1, "y": None}},
+            }
+        }
+    }
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])

@@ -26,6 +26,8 @@ def test_reads_a_captured_page_of_a_loaded_vllm() -> None:
         "max_active_adapters",
         "cache_block_size",
         "cache_num_blocks",
+        "prefix_cache_queries",
+        "prefix_cache_hits",
     )
     assert extracted(page) == EndpointMetrics(
         waiting_queue_size=16,
@@ -36,8 +38,24 @@ def test_reads_a_captured_page_of_a_loaded_vllm() -> None:
         max_active_adapters=2,
         cache_block_size=32,
         cache_num_blocks=256,
+        prefix_cache_queries=2232.0,
+        prefix_cache_hits=192.0,
         observed_at=dict.fromkeys(fields, 7.0),
     )
+
+
+def test_prefix_cache_totals_are_summed_over_ranks_and_read_under_their_former_names() -> None:
+    ranks = "\n".join(
+        f'vllm:prefix_cache_{what}_total{{engine="{rank}",model_name="m"}} {value}'
+        for what, value in (("queries", 5e9), ("hits", 2.5e9))
+        for rank in (0, 1)
+    )
+    metrics = extracted(f"{ranks}\n")
+    assert (metrics.prefix_cache_queries, metrics.prefix_cache_hits) == (1e10, 5e9)
+    former = extracted("vllm:gpu_prefix_cache_queries_total 8\nvllm:gpu_prefix_cache_hits_total 4\n")
+    assert (former.prefix_cache_queries, former.prefix_cache_hits) == (8.0, 4.0)
+    broken = extracted("vllm:prefix_cache_queries_total NaN\nvllm:prefix_cache_hits_total -1\n", known=metrics)
+    assert (broken.prefix_cache_queries, broken.prefix_cache_hits) == (1e10, 5e9)
 
 
 TRITON = """

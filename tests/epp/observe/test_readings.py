@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from turnout.epp.observe.readings import MAX_READINGS, PluginReadings
-from turnout.framework import GaugeReading, Histogram, HistogramReading, PluginError, Reading
+from turnout.framework import CounterReading, GaugeReading, Histogram, HistogramReading, PluginError, Reading
 
 
 class Meter:
@@ -45,6 +45,16 @@ def test_gauges_of_several_plugins_share_a_family() -> None:
     assert failures == []
 
 
+def test_counters_have_the_ending_of_counters() -> None:
+    lines, failures = page({"a": Meter(CounterReading("events_total", "Events.", 7.0, {"kind": "stored"}))})
+    assert lines == [
+        "# HELP p_events_total Events.",
+        "# TYPE p_events_total counter",
+        'p_events_total{kind="stored",plugin_name="a",plugin_type="type-of-a"} 7.0',
+    ]
+    assert failures == []
+
+
 def test_histograms_are_cumulative() -> None:
     histogram = Histogram([0.5, 1.0])
     for value in (0.25, 0.75, 5.0):
@@ -68,6 +78,11 @@ def test_histograms_are_cumulative() -> None:
             Meter(GaugeReading("x", "", 1.0), HistogramReading("x", "", Histogram([1.0]))),
             "ValueError: 'x' is a gauge of another plugin",
             id="two kinds of one name",
+        ),
+        pytest.param(
+            Meter(CounterReading("events", "", 1.0)),
+            "ValueError: 'events': the names of counters, and no others, end in _total",
+            id="a counter without its ending",
         ),
     ],
 )

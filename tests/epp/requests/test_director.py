@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -12,6 +12,7 @@ from turnout.epp.requests.exchange import RequestBody, RequestHandler, RequestHe
 from turnout.epp.requests.openai import OpenAIParser
 from turnout.framework import (
     PROMPT,
+    REQUEST_BODY,
     CycleState,
     Endpoint,
     EndpointSpec,
@@ -24,6 +25,7 @@ from turnout.framework import (
     RefusalKind,
     Scheduler,
     SchedulerProfile,
+    SchedulingResult,
     StateKey,
     Termination,
 )
@@ -217,6 +219,28 @@ class Producer:
             await asyncio.Event().wait()
         state.write(SEEN, state.read(PROMPT))
         self.finished = True
+
+
+class BodyReader:
+    def __init__(self) -> None:
+        self.seen: list[bytes | None] = []
+
+    async def produce(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> None:
+        self.seen.append(state.get(REQUEST_BODY))
+
+    def pre_request(
+        self, request: InferenceRequest, state: CycleState, result: SchedulingResult
+    ) -> Mapping[str, str] | None:
+        self.seen.append(state.get(REQUEST_BODY))
+        return None
+
+
+async def test_the_whole_body_is_there_until_the_decision_and_kept_no_longer() -> None:
+    reader = BodyReader()
+    named = Named(reader)
+    house = House(changes=changed(producer_stages=((named,),), pre_request=(named,)))
+    await dispatch(house)
+    assert reader.seen == [CHAT, None]
 
 
 async def test_producers_see_the_prompt_and_run_to_their_end() -> None:

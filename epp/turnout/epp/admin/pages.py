@@ -17,7 +17,7 @@ from turnout.epp.observe.decisions import StoredDecision
 from turnout.epp.observe.labels import printable
 from turnout.epp.observe.page import BusyError, MetricsPage
 from turnout.epp.observe.pool import PoolView
-from turnout.framework import Endpoint
+from turnout.framework import Diagnosis, Endpoint, Figure
 
 DEFAULT_DECISIONS = 20
 MAX_DECISIONS = 200
@@ -40,13 +40,15 @@ class AdminSources:
     """What the pages show; all of it is asked for on the event loop, for each page.
 
     ``not_ready`` gives why the process cannot take requests, empty if it can. ``config`` gives the effective
-    configuration as JSON types, without secrets. ``clock`` is the clock of ``CycleState.now``.
+    configuration as JSON types, without secrets; ``diagnosis`` what each plugin says about its own work. ``clock``
+    is the clock of ``CycleState.now``.
     """
 
     metrics: MetricsPage
     pool: PoolView
     decisions: Decisions
     config: Callable[[], Mapping[str, object]]
+    diagnosis: Callable[[], Mapping[str, Diagnosis]]
     not_ready: Callable[[], str]
     clock: Callable[[], float]
 
@@ -65,6 +67,7 @@ def admin_app(sources: AdminSources) -> web.Application:
             web.get("/decisions", pages.decisions),
             web.get("/decisions/{request_id:.+}", pages.decision),
             web.get("/config", pages.config),
+            web.get("/diagnosis", pages.diagnosis),
         ]
     )
     return app
@@ -112,6 +115,25 @@ class _Pages:
     async def config(self, request: web.Request) -> web.Response:
         return _json(self._sources.config())
 
+    async def diagnosis(self, request: web.Request) -> web.Response:
+        return await asyncio.to_thread(_diagnosis, self._sources.diagnosis())
+
+
+def _diagnosis(answers: Mapping[str, Diagnosis]) -> web.Response:
+    return _json({"plugins": {name: _answer(answer) for name, answer in answers.items()}})
+
+
+def _answer(answer: Diagnosis) -> dict[str, object]:
+    findings = [
+        {"endpoint": finding.endpoint, "cause": finding.cause, "message": finding.message}
+        for finding in answer.findings
+    ]
+    return {"findings": findings, "endpoints": {name: _figures(own) for name, own in answer.figures.items()}}
+
+
+def _figures(own: Mapping[str, Figure]) -> dict[str, Figure]:
+    return {name: _finite(value) if isinstance(value, float) else value for name, value in own.items()}
+
 
 def _endpoints(endpoints: Sequence[Endpoint], statuses: Sequence[EndpointStatus], now: float) -> web.Response:
     by_name = {status.name: status for status in statuses}
@@ -147,6 +169,8 @@ def _metrics(endpoint: Endpoint, now: float) -> dict[str, object]:
         "max_active_adapters": metrics.max_active_adapters,
         "cache_block_size": metrics.cache_block_size,
         "cache_num_blocks": metrics.cache_num_blocks,
+        "prefix_cache_queries": _finite(metrics.prefix_cache_queries),
+        "prefix_cache_hits": _finite(metrics.prefix_cache_hits),
         **{name: _finite(value) for name, value in metrics.custom.items()},
     }
     return {name: {"value": value, "age_seconds": _finite(metrics.age(name, now))} for name, value in values.items()}
@@ -176,6 +200,7 @@ _PAGES = (
     ("/endpoints", "every endpoint with its state and metrics"),
     ("/decisions", f"the latest explained decisions; ?n=1 to {MAX_DECISIONS}"),
     ("/config", "the effective configuration"),
+    ("/diagnosis", "what plugins say about their own work"),
 )
 _ROWS = "\n".join(f'<li><a href="{path}">{path}</a> {words}</li>' for path, words in _PAGES)
 _INDEX = f"""<!DOCTYPE html>

@@ -25,12 +25,19 @@ RESERVED_ENGINE_NAME = "default"
 MAX_COUNT = 1e9
 """Requests, blocks or tokens per block; more is taken for a defect of the page."""
 
+MAX_TOTAL = 1e15
+"""Tokens since an engine's start; a float counts to here without a gap."""
+
 # SGLang counts tokens that are about to be evicted, so its usage may pass 1 by a little. Much more than 1 is
 # another unit (percent) and not a fraction at all.
 _MAX_FRACTION = 1.5
 
-# The name of vLLM's KV-cache utilization before 0.9; only read where the current name is absent.
-_FORMER_NAMES = {"vllm:kv_cache_usage_perc": "vllm:gpu_cache_usage_perc"}
+# What vLLM called these before 0.9; only read where the current name is absent.
+_FORMER_NAMES = {
+    "vllm:kv_cache_usage_perc": "vllm:gpu_cache_usage_perc",
+    "vllm:prefix_cache_queries_total": "vllm:gpu_prefix_cache_queries_total",
+    "vllm:prefix_cache_hits_total": "vllm:gpu_prefix_cache_hits_total",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,8 @@ class CustomMetric:
 class EngineConfig:
     """Where an engine's page has what. A spec is ``name`` or ``name{label=value,...}``; empty means not reported.
 
-    Block size and number of blocks are read from labels of ``cache_info_spec``, or else as values.
+    Block size and number of blocks are read from labels of ``cache_info_spec``, or else as values. Prefix-cache
+    queries and hits are counters in tokens.
     """
 
     name: str
@@ -61,6 +69,8 @@ class EngineConfig:
     cache_num_blocks_label_name: str = "num_gpu_blocks"
     cache_block_size_spec: str = ""
     cache_num_blocks_spec: str = ""
+    prefix_cache_queries_spec: str = ""
+    prefix_cache_hits_spec: str = ""
     custom_metrics: tuple[CustomMetric, ...] = ()
 
 
@@ -72,6 +82,8 @@ BUILT_IN_ENGINES = (
         kv_usage_spec="vllm:kv_cache_usage_perc",
         lora_spec="vllm:lora_requests_info",
         cache_info_spec="vllm:cache_config_info",
+        prefix_cache_queries_spec="vllm:prefix_cache_queries_total",
+        prefix_cache_hits_spec="vllm:prefix_cache_hits_total",
     ),
     EngineConfig(
         "sglang",
@@ -189,6 +201,10 @@ class _Engine:
         return spec
 
     def _make_readers(self) -> Iterable[_Reader]:
+        yield from self._load_readers()
+        yield from self._cache_readers()
+
+    def _load_readers(self) -> Iterable[_Reader]:
         config = self._config
         if text := config.queued_requests_spec:
             yield _value("waiting_queue_size", _total, self._spec("queued_requests_spec", text))
@@ -198,12 +214,20 @@ class _Engine:
             yield _value("kv_cache_utilization", _fullest, *self._with_former_name("kv_usage_spec", text))
         if text := config.lora_spec:
             yield _adapters(self._spec("lora_spec", text))
+
+    def _cache_readers(self) -> Iterable[_Reader]:
+        config = self._config
         if text := config.cache_block_size_spec:
             yield _value("cache_block_size", _largest, self._spec("cache_block_size_spec", text))
         if text := config.cache_num_blocks_spec:
             yield _value("cache_num_blocks", _total, self._spec("cache_num_blocks_spec", text))
         if text := config.cache_info_spec:
             yield self._cache_info(self._spec("cache_info_spec", text))
+        if text := config.prefix_cache_queries_spec:
+            specs = self._with_former_name("prefix_cache_queries_spec", text)
+            yield _value("prefix_cache_queries", _tokens, *specs)
+        if text := config.prefix_cache_hits_spec:
+            yield _value("prefix_cache_hits", _tokens, *self._with_former_name("prefix_cache_hits_spec", text))
 
     def _with_former_name(self, field: str, text: str) -> tuple[MetricSpec, ...]:
         spec = self._spec(field, text)
@@ -274,6 +298,11 @@ def _counts(values: Iterable[float]) -> list[int]:
 def _total(values: Iterable[float]) -> int | None:
     counts = _counts(values)
     return sum(counts) if counts else None
+
+
+def _tokens(values: Iterable[float]) -> float | None:
+    totals = [value for value in values if 0 <= value <= MAX_TOTAL]
+    return sum(totals) if totals else None
 
 
 def _largest(values: Iterable[float]) -> int | None:

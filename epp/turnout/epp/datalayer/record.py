@@ -88,6 +88,8 @@ class Record:
             seen.max_active_adapters,
             seen.cache_block_size,
             seen.cache_num_blocks,
+            seen.prefix_cache_queries,
+            seen.prefix_cache_hits,
             seen.custom,
             seen.observed_at,
         )

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry
 
+from turnout.epp.observe.diagnoses import Diagnoses, FindingGauges
 from turnout.epp.observe.families import Families
 from turnout.epp.observe.labels import OTHER, DistinctValues, printable
 from turnout.epp.observe.pool import PoolGauges, PoolView
@@ -69,6 +70,10 @@ class Metrics:
         """Shows the readings of these plugins; ``types`` gives a plugin's type for its name. Call once."""
         failed = partial(self.plugin_failed, "")
         self.pool_registry.register(PluginReadings(self.prefix, plugins, types, failed))
+
+    def watch_findings(self, diagnoses: Diagnoses, types: Callable[[str], str]) -> None:
+        """Shows how many findings plugins have; ``types`` gives a plugin's type for its name. Call once."""
+        self.pool_registry.register(FindingGauges(self.prefix, diagnoses, types))
 
     def watch_pool(self, view: PoolView) -> None:
         """Shows the pool's gauges, read from the view during each scrape; call once.

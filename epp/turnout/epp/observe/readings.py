@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from turnout.epp.observe.labels import printable
 from turnout.epp.observe.series import cumulative, edges
 from turnout.framework import (
+    CounterReading,
     ExtensionPoint,
     GaugeReading,
     HistogramReading,
@@ -20,6 +21,7 @@ from turnout.framework import (
 
 MAX_READINGS = 2_000
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_KINDS: Mapping[type, str] = {GaugeReading: "gauge", CounterReading: "counter", HistogramReading: "histogram"}
 
 
 class PluginReadings(Collector):
@@ -67,13 +69,17 @@ class PluginReadings(Collector):
             if isinstance(reading, HistogramReading):
                 _add_histogram(family, labels, reading)
             else:
-                family.add_sample(family.name, labels, reading.value)
+                family.add_sample(self._prefix + reading.name, labels, reading.value)
 
     def _family(self, families: dict[str, Metric], reading: Reading) -> Metric:
         if not _NAME.fullmatch(reading.name):
             raise ValueError(f"{reading.name!r} is no name of a metric")
-        kind = "gauge" if isinstance(reading, GaugeReading) else "histogram"
-        family = families.setdefault(reading.name, Metric(self._prefix + reading.name, reading.help, kind))
+        if isinstance(reading, CounterReading) != reading.name.endswith("_total"):
+            raise ValueError(f"{reading.name!r}: the names of counters, and no others, end in _total")
+        kind = _KINDS[type(reading)]
+        # The exposition puts the ending of a counter behind its family's name.
+        stem = reading.name.removesuffix("_total") if kind == "counter" else reading.name
+        family = families.setdefault(reading.name, Metric(self._prefix + stem, reading.help, kind))
         if family.type != kind:
             raise ValueError(f"{reading.name!r} is a {family.type} of another plugin")
         return family

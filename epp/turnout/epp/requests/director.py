@@ -17,6 +17,7 @@ from turnout.epp.requests.statuses import too_large
 from turnout.epp.wire_names import REQUEST_ID
 from turnout.framework import (
     PROMPT,
+    REQUEST_BODY,
     CycleState,
     DataProducer,
     DecisionRecord,
@@ -137,16 +138,18 @@ class Director:
         except PluginError as error:
             self._observer.plugin_failed(request_id, error)
             return self._refuse(request_id, "", _broken(error))
-        outcome = await self._decide(head, intake)
+        outcome = await self._decide(head, body, intake)
         if isinstance(outcome, Refusal):
             return self._refuse(intake.request.request_id, intake.request.model, outcome)
         return outcome
 
-    async def _decide(self, head: RequestHead, intake: Intake) -> Dispatch | Refusal:
+    async def _decide(self, head: RequestHead, body: RequestBody | None, intake: Intake) -> Dispatch | Refusal:
         pipeline, request = self.pipeline, intake.request
         state = CycleState(request.received_at)
         if intake.parsed.prompt is not None:
             state.write(PROMPT, intake.parsed.prompt)
+        if body is not None and body.complete:
+            state.write(REQUEST_BODY, body.data)
         candidates = self._candidates(head)
         try:
             endpoints = self._screen(pipeline, request, state, candidates)
@@ -256,6 +259,7 @@ class Director:
         result: SchedulingResult,
     ) -> Dispatch:
         request = intake.request
+        state.discard(REQUEST_BODY)  # the state lives as long as the response, and nothing more reads the body
         dispatch = Dispatch(
             context=DispatchContext(pipeline, self._pool, self._observer, self._clock),
             request=request,

@@ -1,0 +1,1 @@
+"""Turns prompts into the token ids that engines work with."""
