@@ -9,7 +9,7 @@ from .figures import Figure, Plan, in_turns
 from .pools import CHAT, chat_body
 
 KIB = 1024
-BODIES = {"2 KB": 2 * KIB, "220 KB": 220 * KIB, "1 MB": 1024 * KIB}
+BODIES = {"2 KB": 2 * KIB, "32 KB": 32 * KIB, "220 KB": 220 * KIB, "400 KB": 400 * KIB}
 
 
 async def body_parsing(plan: Plan) -> list[Figure]:

@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 from turnout.framework import Prompt
 from turnout.plugins.prefix_cache.approximate import MIN_BLOCK_SIZE_TOKENS
-from turnout.plugins.prefix_cache.hashing import hash_chain
+from turnout.plugins.prefix_cache.blocks import hash_bytes
 from turnout.plugins.prefix_cache.index import PrefixIndex
 
 from .figures import Figure, Plan, Value, in_turns
 from .pools import MODEL, chat_requests
 
 KIB = 1024
-PROMPTS = {"2 KB": 2 * KIB, "220 KB": 220 * KIB, "400 KB": 400 * KIB}
+PROMPTS = {"2 KB": 2 * KIB, "32 KB": 32 * KIB, "220 KB": 220 * KIB, "400 KB": 400 * KIB}
 # What PrefixIndex documents.
 BYTES_PER_BLOCK = 220.0
 CAPACITY = 31_250
@@ -51,7 +51,7 @@ def _prompt(plan: Plan, name: str, size: int) -> list[Figure]:
 
 
 def _hashes(prompt: Prompt) -> list[int]:
-    return hash_chain(prompt, MODEL, MIN_BLOCK_SIZE_TOKENS, LONGEST_CHAIN)
+    return hash_bytes(prompt, MODEL, MIN_BLOCK_SIZE_TOKENS, LONGEST_CHAIN)
 
 
 def _memory(plan: Plan) -> list[Figure]:
@@ -79,4 +79,4 @@ def _bytes_per_block(endpoints: int, blocks: int, *, shared: bool) -> float:
 
 
 def _chain(seed: int, blocks: int) -> list[int]:
-    return hash_chain(Prompt(seed.to_bytes(4, "big") * blocks), MODEL, 1, blocks)
+    return hash_bytes(Prompt(seed.to_bytes(4, "big") * blocks), MODEL, 1, blocks)

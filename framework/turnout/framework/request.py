@@ -50,9 +50,9 @@ class Prompt:
     """The part of a request that the engine reads, as bytes whose common prefix means a common prompt prefix.
 
     ``data`` is the raw JSON of the prompt or of the messages without its closing bracket, so that a
-    conversation with one more turn starts with the bytes of the one before. ``tokens`` is the number of
-    prompt tokens: exact when the client sent token ids, an estimate otherwise. ``salt`` separates caches
-    that must not be shared (``cache_salt``).
+    conversation with one more turn starts with the bytes of the one before; tools and instructions, which
+    engines read first, come before it. ``tokens`` is the number of prompt tokens: exact when the client sent token
+    ids, an estimate otherwise. ``salt`` separates caches that must not be shared (``cache_salt``).
     """
 
     data: bytes = b""

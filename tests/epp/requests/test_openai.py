@@ -23,6 +23,40 @@ def test_a_chat_request_yields_model_streaming_limit_and_prompt() -> None:
     assert (parsed.prompt.tokens, parsed.prompt.salt) == (8, "s")
 
 
+TURNS = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+TOOLS = [{"type": "function", "function": {"name": "look_up"}}]
+RESPONSES = "/v1/responses"
+
+
+def data_of(path: str, **fields: object) -> bytes:
+    prompt = PARSER.parse(path, encode(model="m", **fields)).prompt
+    assert prompt is not None
+    return prompt.data
+
+
+def test_tools_and_instructions_come_before_the_messages_as_the_engine_reads_them() -> None:
+    tools, turns = msgspec.json.encode(TOOLS), msgspec.json.encode(TURNS)[:-1]
+    assert data_of(CHAT, messages=TURNS, tools=TOOLS) == tools + turns
+    assert data_of(RESPONSES, input=TURNS, tools=TOOLS, instructions="be kind") == b'"be kind"' + tools + turns
+    assert data_of("/v1/completions", prompt="abc", tools=TOOLS, instructions="be kind") == b'"abc'
+
+
+@pytest.mark.parametrize("tools", [None, []])
+def test_no_tools_are_as_if_the_field_were_absent(tools: list[object] | None) -> None:
+    assert data_of(CHAT, messages=TURNS, tools=tools) == data_of(CHAT, messages=TURNS)
+
+
+def test_a_further_turn_begins_with_the_data_of_the_one_before() -> None:
+    for leading in ({}, {"tools": TOOLS}):
+        assert data_of(CHAT, messages=TURNS, **leading).startswith(data_of(CHAT, messages=TURNS[:1], **leading))
+
+
+def test_tools_and_instructions_count_as_prompt() -> None:
+    parsed = PARSER.parse(RESPONSES, encode(model="m", input="x" * 38, instructions="y" * 78))
+    assert parsed.prompt is not None
+    assert parsed.prompt.tokens == 30
+
+
 @pytest.mark.parametrize(
     ("path", "fields", "problem"),
     [

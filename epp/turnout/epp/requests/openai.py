@@ -2,9 +2,12 @@
 
 A body is decoded once by msgspec into the few fields that routing needs. The prompt stays raw JSON
 (``msgspec.Raw``): nothing inside it is decoded, so a long conversation costs one scan.
+
+Chat templates put tools and instructions before the messages, wherever the body has them, so their raw bytes come
+first in the prompt's data: a conversation that goes on keeps its beginning, and other tools begin another one.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -21,6 +24,8 @@ class _Body(msgspec.Struct):
     prompt: msgspec.Raw = msgspec.Raw()
     input: msgspec.Raw = msgspec.Raw()
     items: msgspec.Raw = msgspec.Raw()
+    tools: msgspec.Raw = msgspec.Raw()
+    instructions: msgspec.Raw = msgspec.Raw()
     stream: bool | None = None
     max_completion_tokens: int | None = None
     max_tokens: int | None = None
@@ -62,6 +67,15 @@ _FORMATS: dict[str, tuple[str, str]] = {
     "images/generations": ("prompt", "invalid images generations request: must have prompt field"),
 }
 
+# Path ending -> fields that the engine reads before the required one.
+_LEADING: dict[str, tuple[str, ...]] = {
+    "chat/completions": ("tools",),
+    "chat/completions/render": ("tools",),
+    "responses": ("instructions", "tools"),
+}
+# A tuple: a set would hash the whole prompt.
+_EMPTY = (b"", b"null", b"[]")
+
 # Engines take "16" and 16.0 for 16, so they must not be refused here.
 _decode_body = msgspec.json.Decoder(_Body, strict=False).decode
 _decode_reply = msgspec.json.Decoder(_Reply).decode
@@ -80,15 +94,16 @@ class OpenAIParser:
             ValueError: not a JSON object of the path's format, or it names no model.
         """
         fields = _decode(body)
-        required, problem = _format_of(path)
-        raw = bytes(getattr(fields, required))
-        if raw in (b"", b"null", b"[]"):
+        ending = _format_of(path)
+        required, problem = _FORMATS[ending]
+        raw = _raw(fields, required)
+        if not raw:
             raise ValueError(problem)
         if not fields.model:
             raise ValueError("model not found in request body")
         limits = (fields.max_completion_tokens, fields.max_tokens, fields.max_output_tokens)
         limit = next((value for value in limits if value is not None), None)
-        prompt = Prompt(_open_ended(raw), _count_tokens(raw), fields.cache_salt or "")
+        prompt = _prompt([_raw(fields, name) for name in _LEADING.get(ending, ())], raw, fields.cache_salt or "")
         return ParsedBody(fields.model, bool(fields.stream), limit, prompt)
 
     def rewrite_model(self, body: bytes, model: str) -> bytes:
@@ -116,10 +131,20 @@ def _decode(body: bytes) -> _Body:
         raise ValueError("error unmarshaling request bodyMap: it is nested too deeply") from None
 
 
-def _format_of(path: str) -> tuple[str, str]:
+def _format_of(path: str) -> str:
     path = path.rstrip("/")
-    ending = max((known for known in _FORMATS if matches(path, known)), key=len, default="completions")
-    return _FORMATS[ending]
+    return max((known for known in _FORMATS if matches(path, known)), key=len, default="completions")
+
+
+def _raw(fields: _Body, name: str) -> bytes:
+    """The field's JSON; nothing where it is absent, null or an empty list."""
+    raw = bytes(getattr(fields, name))
+    return b"" if raw in _EMPTY else raw
+
+
+def _prompt(leading: Sequence[bytes], raw: bytes, salt: str) -> Prompt:
+    data = b"".join((*leading, _open_ended(raw))) if any(leading) else _open_ended(raw)
+    return Prompt(data, _count_tokens(raw) + -(-sum(map(len, leading)) // BYTES_PER_TOKEN), salt)
 
 
 def _open_ended(raw: bytes) -> bytes:

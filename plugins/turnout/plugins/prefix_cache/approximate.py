@@ -16,7 +16,7 @@ from turnout.framework import (
     SchedulingResult,
     StateKey,
 )
-from turnout.plugins.prefix_cache.hashing import BYTES_PER_TOKEN, hash_chain
+from turnout.plugins.prefix_cache.blocks import BYTES_PER_TOKEN, hash_bytes
 from turnout.plugins.prefix_cache.index import PrefixIndex
 from turnout.plugins.prefix_cache.keys import DEFAULT_PRODUCER, PREFIX_MATCHES, PrefixMatches
 
@@ -98,7 +98,7 @@ class ApproxPrefixCacheProducer:
         self._index.tidy(FREED_BLOCKS_PER_REQUEST)
         size = self._tuned_block_size(endpoints)
         prompt = state.get(PROMPT)
-        blocks = hash_chain(prompt, request.target_model, size, self._blocks_to_match(size)) if prompt else []
+        blocks = hash_bytes(prompt, request.target_model, size, self._blocks_to_match(size)) if prompt else []
         state.write(self._chain_key, _Chain(blocks, size))
         state.write(self._matches_key, PrefixMatches(self._index.match(blocks), len(blocks), size))
 

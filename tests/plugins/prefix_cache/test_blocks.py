@@ -3,13 +3,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnout.framework import Prompt
-from turnout.plugins.prefix_cache.hashing import hash_chain
+from turnout.plugins.prefix_cache.blocks import chain_root, hash_bytes
 
 BLOCK = 256  # bytes of 64 tokens
 
 
 def chain(data: bytes, model: str = "m", salt: str = "", max_blocks: int = 100) -> list[int]:
-    return hash_chain(Prompt(data, 0, salt), model, 64, max_blocks)
+    return hash_bytes(Prompt(data, 0, salt), model, 64, max_blocks)
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,14 @@ def test_caches_that_are_not_shared_share_no_hash(model: str, salt: str) -> None
 
 def test_a_lone_surrogate_in_a_model_s_name_is_hashed_too() -> None:
     assert len(chain(b"x", "\ud800")) == 1
+
+
+def test_the_root_stands_for_model_salt_and_adapter() -> None:
+    roots = [chain_root("m", ""), chain_root("m", "s"), chain_root("m", "s", "l"), chain_root("m", "s", "k")]
+    assert len({*roots, chain_root("m", "", "s"), chain_root("ms", "")}) == 6
+    assert chain_root("m", "s", "") == roots[1]
+
+
+def test_the_names_of_blocks_stay_what_they_were() -> None:
+    assert chain_root("m", "s") == 10940531276306512716
+    assert chain(b"x" * 300, "m", "s") == [2961039671468817025, 1977422636095724970]
