@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.generated import decided, endpoint_lists, response_of
-from turnout.framework import Endpoint, InferenceRequest
+from turnout.config import ConfigError, load_pipeline
+from turnout.framework import CycleState, Endpoint, InferenceRequest
 from turnout.framework.testing import check_filter, check_scorer, make_endpoint, make_request, make_state
 from turnout.plugins import session_affinity
 from turnout.plugins.session_affinity import (
@@ -15,6 +16,7 @@ from turnout.plugins.session_affinity import (
     SessionIdConfig,
     SessionIdSource,
 )
+from turnout.plugins.session_id.keys import SESSION_ID
 
 A, B, C = (make_endpoint(name) for name in "abc")
 POOL = [A, B, C]
@@ -157,6 +159,66 @@ def test_an_overlong_session_id_is_not_remembered() -> None:
     assert kept(plugin, in_session("s" * 256)) == [B]
 
 
+def published(session: str, producer: str = "") -> CycleState:
+    state = make_state()
+    state.write(SESSION_ID.of(producer), session)
+    return state
+
+
+@pytest.mark.parametrize("producer", ["", "mine"], ids=["the default producer", "a named producer"])
+def test_a_producer_s_id_is_read(producer: str) -> None:
+    config = SessionIdConfig([SessionIdSource(attribute="SessionIDDataKey", producer=producer)])
+    plugin = SessionAffinityFilter("session_id", session_id_config=config)
+    assert plugin.reads == (SESSION_ID.of(producer),)
+    plugin.pre_request(make_request(), published("s", producer), decided(B, candidates=POOL))
+    assert list(plugin.filter(make_request(), published("s", producer), POOL)) == [B]
+    assert list(plugin.filter(make_request(), published("other", producer), POOL)) == POOL
+    assert list(plugin.filter(in_session("s"), published("", producer), POOL)) == POOL
+    assert list(plugin.filter(make_request(), make_state(), POOL)) == POOL
+
+
+def test_sources_of_both_kinds_are_tried_in_their_order() -> None:
+    sources = [SessionIdSource("x-first"), SessionIdSource(attribute="SessionIDDataKey"), SessionIdSource("x-last")]
+    plugin = SessionAffinityFilter("session_id", session_id_config=SessionIdConfig(sources))
+    for session, endpoint in (("first", A), ("published", B), ("last", C)):
+        dispatch(plugin, in_session(session, "x-last"), endpoint)
+    headers = {"x-first": "first", "x-last": "last"}
+    assert list(plugin.filter(make_request(headers=headers), published("published"), POOL)) == [A]
+    assert list(plugin.filter(make_request(headers=headers | {"x-first": ""}), published("published"), POOL)) == [B]
+    assert list(plugin.filter(make_request(headers={"x-last": "last"}), published(""), POOL)) == [C]
+
+
+def test_nothing_is_read_with_headers_or_tokens_only() -> None:
+    config = SessionIdConfig([SessionIdSource(attribute="SessionIDDataKey")])
+    assert SessionAffinityFilter("session_id").reads == ()
+    assert SessionAffinityScorer(session_id_config=config).reads == ()
+
+
+CONFIG = """
+apiVersion: turnout/v1
+kind: EndpointPickerConfig
+plugins:
+- type: session-affinity-filter
+  parameters:
+    strategy: session_id
+    sessionIdConfig: {sources: [{attribute: SessionIDDataKey, producer: by-cookie}]}
+- {type: session-id-producer, name: by-cookie, parameters: {cookieName: sid}}
+"""
+
+
+def test_a_configuration_brings_reader_and_producer_together() -> None:
+    pipeline = load_pipeline(CONFIG)
+    assert "by-cookie" in [named.name for stage in pipeline.producer_stages for named in stage]
+
+
+def test_a_session_id_that_nobody_is_told_to_find_is_a_problem() -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_pipeline(CONFIG.replace(", producer: by-cookie", ""))
+    assert [problem.message for problem in refused.value.problems] == [
+        "headerName and cookieName must be given one without the other, got '' and ''"
+    ]
+
+
 def test_the_first_source_that_is_present_counts() -> None:
     config = SessionIdConfig([SessionIdSource("X-First"), SessionIdSource("x-second")])
     plugin = SessionAffinityFilter("session_id", session_id_config=config)
@@ -172,7 +234,28 @@ def test_the_first_source_that_is_present_counts() -> None:
         pytest.param("", SessionIdConfig(), "encoded_endpoint_header_config.header must not be empty", id="no header"),
         pytest.param("h", SessionIdConfig([]), "sources must have at least one source, got none", id="no source"),
         pytest.param(
-            "h", SessionIdConfig([SessionIdSource("")]), r"sources\[0\].header must not be empty", id="nameless source"
+            "h",
+            SessionIdConfig([SessionIdSource("")]),
+            r"sources\[0\]: header and attribute must be given one without the other, got '' and ''",
+            id="nameless source",
+        ),
+        pytest.param(
+            "h",
+            SessionIdConfig([SessionIdSource("x"), SessionIdSource("x", "SessionIDDataKey")]),
+            r"sources\[1\]: header and attribute must be given one without the other, got 'x' and 'SessionIDDataKey'",
+            id="a source in two places",
+        ),
+        pytest.param(
+            "h",
+            SessionIdConfig([SessionIdSource(attribute="agent-identity")]),
+            r"sources\[0\].attribute must be SessionIDDataKey, got 'agent-identity'",
+            id="an attribute that nobody publishes",
+        ),
+        pytest.param(
+            "h",
+            SessionIdConfig([SessionIdSource("x", producer="mine")]),
+            r"sources\[0\].producer must be empty without an attribute, got 'mine'",
+            id="a producer without an attribute",
         ),
         pytest.param(
             "h",

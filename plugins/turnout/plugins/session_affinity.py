@@ -2,8 +2,8 @@
 
 Two strategies tell where a session is. With ``encoded_endpoint_header`` the client carries the endpoint's
 name in a header that it got with an earlier response, and nothing is stored. With ``session_id`` the client
-sends an id of its choice and the binding is stored here. Both only choose among candidates that are allowed
-anyway, so a forged header gains its sender nothing.
+sends an id of its choice, in a header or where a producer of session ids finds it, and the binding is stored
+here. Both only choose among candidates that are allowed anyway, so a forged header gains its sender nothing.
 """
 
 import base64
@@ -22,13 +22,16 @@ from turnout.framework import (
     Scores,
     StateKey,
 )
+from turnout.plugins.session_id.keys import MAX_SESSION_ID_CHARACTERS, SESSION_ID
 
 Strategy: TypeAlias = Literal["encoded_endpoint_header", "session_id"]
 
 # A Kubernetes namespace and name have at most 63 and 253 characters; base64 makes 424 of them.
 MAX_TOKEN_CHARACTERS = 512
-MAX_SESSION_ID_CHARACTERS = 256
 MAX_SESSIONS = 100_000
+
+# What the field calls the attribute that producers of session ids publish.
+SESSION_ID_ATTRIBUTE = "SessionIDDataKey"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,14 @@ class EncodedEndpointHeaderConfig:
 
 @dataclass(frozen=True, slots=True)
 class SessionIdSource:
-    """``header`` is a request header that holds a session's id."""
+    """Where a session's id is: the request header ``header``, or ``attribute`` as the plugin ``producer`` published it.
 
-    header: str
+    The one attribute is ``SessionIDDataKey``; an empty ``producer`` means ``session-id-producer``.
+    """
+
+    header: str = ""
+    attribute: str = ""
+    producer: str = ""
 
 
 DEFAULT_SOURCES = (SessionIdSource("x-session-id"),)
@@ -50,7 +58,7 @@ DEFAULT_SOURCES = (SessionIdSource("x-session-id"),)
 
 @dataclass(frozen=True, slots=True)
 class SessionIdConfig:
-    """Where session ids are found, the first present one counting, and how long a binding outlives its last use."""
+    """Where session ids are found, the first that is not empty counting, and how long a binding outlives its use."""
 
     sources: Sequence[SessionIdSource] = DEFAULT_SOURCES
     eviction_ttl_seconds: float = 300.0
@@ -62,6 +70,8 @@ DEFAULT_SESSION_ID_CONFIG = SessionIdConfig()
 
 
 class _Sessions(Protocol):
+    reads: tuple[StateKey[str], ...]
+
     def endpoint_of(self, request: InferenceRequest, state: CycleState) -> str | None: ...
     def dispatched(self, request: InferenceRequest, state: CycleState, result: ProfileResult) -> None: ...
     def response_headers(self, state: CycleState) -> Mapping[str, str] | None: ...
@@ -73,7 +83,8 @@ class _SessionAffinity:
     ``profile_name`` is the profile whose endpoint a session is bound to; empty means the one that serves the request.
 
     Raises:
-        ValueError: a header name is empty, there is no source, or a time is not positive.
+        ValueError: a header name is empty, there is no source, a source names not exactly one place or an attribute
+            that does not exist, or a time is not positive.
     """
 
     def __init__(
@@ -90,6 +101,7 @@ class _SessionAffinity:
             self._sessions = _StoredSessions(session_id_config)
         else:
             self._sessions = _TokenSessions(encoded_endpoint_header_config)
+        self.reads = self._sessions.reads
 
     def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> None:
         """Learns where the session's request goes."""
@@ -127,6 +139,7 @@ class _TokenSessions:
     """The token is ``base64("<namespace>/<name>")``. Stores nothing."""
 
     def __init__(self, config: EncodedEndpointHeaderConfig) -> None:
+        self.reads: tuple[StateKey[str], ...] = ()
         self._header = config.header.lower()
         self._chosen_key = StateKey[str]("session-endpoint")
 
@@ -152,7 +165,8 @@ class _StoredSessions:
     """Bindings by session id, at most 100,000; a binding is dropped when it was not used for its time to live."""
 
     def __init__(self, config: SessionIdConfig) -> None:
-        self._headers = tuple(source.header.lower() for source in config.sources)
+        self._places = tuple(_place(source) for source in config.sources)
+        self.reads = tuple(place for place in self._places if isinstance(place, StateKey))
         self._ttl_seconds = config.eviction_ttl_seconds
         self._sweep_seconds = config.eviction_sweep_seconds
         self._sweep_at = 0.0
@@ -163,12 +177,12 @@ class _StoredSessions:
         return len(self._bindings)
 
     def endpoint_of(self, request: InferenceRequest, state: CycleState) -> str | None:
-        name, expires_at = self._bindings.get(self._session_id(request), ("", 0.0))
+        name, expires_at = self._bindings.get(self._session_id(request, state), ("", 0.0))
         return name if name and state.now < expires_at else None
 
     def dispatched(self, request: InferenceRequest, state: CycleState, result: ProfileResult) -> None:
         self._sweep(state.now)
-        session = self._session_id(request)
+        session = self._session_id(request, state)
         if not session:
             return
         bound = self.endpoint_of(request, state)
@@ -183,9 +197,12 @@ class _StoredSessions:
     def response_headers(self, state: CycleState) -> Mapping[str, str] | None:
         return None
 
-    def _session_id(self, request: InferenceRequest) -> str:
-        session = request.headers.get(*self._headers) or ""
-        return session if len(session) <= MAX_SESSION_ID_CHARACTERS else ""
+    def _session_id(self, request: InferenceRequest, state: CycleState) -> str:
+        for place in self._places:
+            found = state.get(place) if isinstance(place, StateKey) else request.headers.get(place)
+            if found:
+                return found if len(found) <= MAX_SESSION_ID_CHARACTERS else ""
+        return ""
 
     def _sweep(self, now: float) -> None:
         if now < self._sweep_at:
@@ -198,14 +215,17 @@ class _StoredSessions:
             del self._bindings[session]
 
 
+def _place(source: SessionIdSource) -> str | StateKey[str]:
+    return source.header.lower() or SESSION_ID.of(source.producer)
+
+
 def _check(token: EncodedEndpointHeaderConfig, session: SessionIdConfig) -> None:
-    headers = {"encoded_endpoint_header_config.header": token.header}
-    headers |= {f"session_id_config.sources[{at}].header": source.header for at, source in enumerate(session.sources)}
-    for parameter, header in headers.items():
-        if not header:
-            raise ValueError(f"{parameter} must not be empty, got {header!r}")
+    if not token.header:
+        raise ValueError(f"encoded_endpoint_header_config.header must not be empty, got {token.header!r}")
     if not session.sources:
         raise ValueError("session_id_config.sources must have at least one source, got none")
+    for at, source in enumerate(session.sources):
+        _check_source(f"session_id_config.sources[{at}]", source)
     times = {
         "eviction_ttl_seconds": session.eviction_ttl_seconds,
         "eviction_sweep_seconds": session.eviction_sweep_seconds,
@@ -213,3 +233,13 @@ def _check(token: EncodedEndpointHeaderConfig, session: SessionIdConfig) -> None
     for parameter, seconds in times.items():
         if not 0.0 < seconds < float("inf"):
             raise ValueError(f"session_id_config.{parameter} must be positive and finite, got {seconds}")
+
+
+def _check_source(place: str, source: SessionIdSource) -> None:
+    if bool(source.header) == bool(source.attribute):
+        given = f"{source.header!r} and {source.attribute!r}"
+        raise ValueError(f"{place}: header and attribute must be given one without the other, got {given}")
+    if source.attribute and source.attribute != SESSION_ID_ATTRIBUTE:
+        raise ValueError(f"{place}.attribute must be {SESSION_ID_ATTRIBUTE}, got {source.attribute!r}")
+    if source.producer and not source.attribute:
+        raise ValueError(f"{place}.producer must be empty without an attribute, got {source.producer!r}")

@@ -1,0 +1,1 @@
+"""Tells which session a request belongs to."""
