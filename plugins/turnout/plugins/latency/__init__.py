@@ -1,0 +1,1 @@
+"""Expected latencies of requests that have not been sent yet."""
