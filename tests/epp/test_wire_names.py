@@ -1,10 +1,26 @@
+import pytest
+
 from turnout.epp.wire_names import CONTROL_HEADERS, DESTINATION, ROUTING_HEADERS
+from turnout.plugins.prefix_cache.p2p_source import SOURCE_HEADER
 
 
 def test_every_header_that_names_an_endpoint_is_a_control_header() -> None:
     assert DESTINATION in ROUTING_HEADERS
     assert set(ROUTING_HEADERS) < CONTROL_HEADERS
     assert len(CONTROL_HEADERS) == 22
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(SOURCE_HEADER, id="where cached blocks come from"),
+        pytest.param("x-prefiller-host-port", id="where the prompt is computed"),
+        pytest.param("x-encoder-hosts-ports", id="where images are encoded"),
+        pytest.param("x-data-parallel-host-port", id="the rank"),
+    ],
+)
+def test_a_header_that_tells_an_engine_whom_to_ask_is_for_the_picker_to_set(name: str) -> None:
+    assert name in ROUTING_HEADERS
 
 
 def test_names_are_lower_case_as_envoy_sends_them() -> None:

@@ -45,7 +45,8 @@ def everything(servers: list[ModelServer]) -> list[Received]:
         pytest.param(["X-Gateway-Destination-Endpoint", DESTINATION], id="the destination, twice"),
         pytest.param([f"{DESTINATION}-subset"], id="the subset"),
         pytest.param(["x-envoy-original-dst-host"], id="Envoy's own destination"),
-        pytest.param(["x-prefiller-host-port"], id="the prefiller"),
+        pytest.param(["x-prefiller-host-port", "x-encoder-hosts-ports"], id="the prefiller and encoders"),
+        pytest.param(["x-kv-cache-source-host-port"], id="the source of cached blocks"),
     ],
 )
 async def test_a_client_cannot_choose_its_endpoint(

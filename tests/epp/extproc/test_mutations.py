@@ -57,6 +57,12 @@ def test_no_control_header_of_a_client_survives_the_decision(name: str) -> None:
             id="a decided control header is set and not removed",
         ),
         pytest.param(
+            [("x-kv-cache-source-host-port", "9.9.9.9:1"), ("X-KV-Cache-Source-Host-Port", "9.9.9.9:2")],
+            routed(x_kv_cache_source_host_port="10.0.0.2:8000"),
+            Mutation({"x-kv-cache-source-host-port": "10.0.0.2:8000", **PICK}),
+            id="a forged source of cached blocks is overwritten",
+        ),
+        pytest.param(
             [("x-prefiller-host-port", "10.0.0.2:8000")],
             routed(x_prefiller_host_port="10.0.0.2:8000"),
             Mutation({"x-prefiller-host-port": "10.0.0.2:8000", **PICK}),
