@@ -120,7 +120,8 @@ class HeldBesideItsModel(RuleBasedStateMachine):
         if not leaving:
             for tier, masks in enumerate(self.held._masks):
                 held = {key for shelves in self.plain.sites.values() for key, _ in shelves[tier].values()}
-                assert set(masks) == held
+                assert {key for shard in masks for key in shard} == held
+                assert self.held._counts[tier] == sum(len(shelves[tier]) for shelves in self.plain.sites.values())
             bookkeeping = Counter(len(shelf.copies) for site in self.plain.sites for shelf in site.shelves)
             assert bookkeeping.total() == len(WEIGHTS) * len(self.plain.sites)
 

@@ -5,6 +5,7 @@ seeded with a root that stands for everything that separates caches. The produce
 from: bytes of the request here, token ids where they are known.
 """
 
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import xxhash
@@ -12,7 +13,9 @@ import xxhash
 from turnout.framework import Prompt
 
 BYTES_PER_TOKEN = 4
-"""Bytes of ``Prompt.data`` that stand for one token."""
+"""Bytes of ``Prompt.data`` that stand for one token, and of a token id."""
+
+_NOTHING: Mapping[int, bytes] = {}
 
 
 def chain_root(model: str, salt: str, adapter: str = "") -> int:
@@ -34,3 +37,33 @@ def hash_bytes(prompt: Prompt, model: str, block_size_tokens: int, max_blocks: i
     link = chain_root(model, prompt.salt)
     starts = islice(range(0, len(data), step), max_blocks)
     return [link := digest(data[start : start + step], link) for start in starts]
+
+
+def hash_tokens(
+    token_ids: bytes,
+    block_size: int,
+    parent: int,
+    *,
+    max_blocks: int | None = None,
+    extras: Mapping[int, bytes] = _NOTHING,
+) -> list[int]:
+    """One 64-bit hash for each full block of token ids (4 bytes each, little-endian), at most ``max_blocks``.
+
+    ``parent`` is the hash of the block before the first one, or the root. ``extras`` maps the number of a block to
+    what stands in it beside its tokens, such as the hashes of images.
+    """
+    step = block_size * BYTES_PER_TOKEN
+    full = len(token_ids) // step
+    count = full if max_blocks is None else min(full, max_blocks)
+    digest = xxhash.xxh3_64_intdigest
+    if not extras:
+        return [parent := digest(token_ids[start : start + step], parent) for start in range(0, count * step, step)]
+    return [
+        parent := digest(token_ids[number * step : (number + 1) * step] + extras.get(number, b""), parent)
+        for number in range(count)
+    ]
+
+
+def by_number(extras: Sequence[bytes]) -> Mapping[int, bytes]:
+    """The extras of consecutive blocks by number, those that are empty left out."""
+    return {number: extra for number, extra in enumerate(extras) if extra} if any(extras) else _NOTHING

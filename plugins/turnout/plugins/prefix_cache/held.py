@@ -1,9 +1,11 @@
 """Which endpoints hold which blocks, as their engines tell it.
 
 Theory of operation. A *site* is one rank of one endpoint: prefixes are reused within a rank only. Each site has a bit.
-For each tier of memory (graphics memory, host memory, what was sent a moment ago) one dictionary maps a block's key to
-the bits of the sites that hold it there. A lookup walks the chain with the bits of the sites that have matched every
-block so far, whatever the tier; its cost grows with the number of blocks and with a site only where its match ends.
+For each tier of memory (graphics memory, host memory, what was sent a moment ago) a table maps a block's key to the
+bits of the sites that hold it there. It is cut into 256 dictionaries by the key's last bits, because one of several
+million entries would stop the event loop while it grows. A lookup walks the chain with the bits of the sites that have
+matched every block so far, whatever the tier; its cost grows with the number of blocks and with a site only where its
+match ends.
 
 Engines name blocks by hashes of their own. Each site keeps, for each tier, the engine's name and our key of every
 block. Engines may store one name several times (copies of a block), and two names may stand for one key (what an
@@ -21,6 +23,12 @@ from dataclasses import dataclass, field
 
 BYTES_PER_BLOCK = 300
 """Memory of a block that one site holds, at most, the less the more sites hold the same; see the benchmark."""
+
+
+_SHARDS = 256
+_SHARD = _SHARDS - 1
+
+_Masks = list[dict[int, int]]
 
 
 @dataclass(slots=True)
@@ -80,7 +88,9 @@ class HeldBlocks:
         # Best first, so that the first tier that holds a block is the one that counts.
         self._order = sorted(range(len(self._weights)), key=lambda tier: -self._weights[tier])
         self._max_blocks = max_blocks
-        self._masks: list[dict[int, int]] = [{} for _ in self._weights]
+        self._masks: list[_Masks] = [[{} for _ in range(_SHARDS)] for _ in self._weights]
+        # Blocks by tier, so that a lookup passes over tiers without any.
+        self._counts = [0 for _ in self._weights]
         self._sites: list[Site | None] = []
         self._free_slots: list[int] = []
         self._live = 0
@@ -92,6 +102,11 @@ class HeldBlocks:
     def __len__(self) -> int:
         """Blocks kept, over all sites and tiers, those of cleared sites that are not freed yet included."""
         return self._count
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further blocks are refused."""
+        return self._count >= self._max_blocks
 
     # --- sites -------------------------------------------------------------------------------------------
 
@@ -115,8 +130,9 @@ class HeldBlocks:
             self._forget(site, tier, name)
 
     def leave(self, site: Site) -> None:
-        """The site is gone and must not be used again."""
+        """The site is gone; what is asked of it from now on finds it empty."""
         self._retire(site)
+        site.shelves = [_Shelf() for _ in self._weights]
 
     def _take_slot(self, site: Site) -> None:
         if self._free_slots:
@@ -150,12 +166,14 @@ class HeldBlocks:
                 self.refused += 1
                 continue
             self._count += 1
+            self._counts[tier] += 1
             shelf.keys[name] = key
-            mask = masks.get(key, 0)
+            shard = masks[key & _SHARD]
+            mask = shard.get(key, 0)
             if mask & bit:
                 shelf.aliases[key] = shelf.aliases.get(key, 0) + 1
             else:
-                masks[key] = mask | bit
+                shard[key] = mask | bit
         self.tidy(2 * stored)
 
     def remove(self, site: Site, tier: int, names: Iterable[int]) -> int:
@@ -167,7 +185,7 @@ class HeldBlocks:
                 if not shelf.copies[name]:
                     del shelf.copies[name]
             elif name in shelf.keys:
-                self._drop(shelf, self._masks[tier], name, 1 << site.slot)
+                self._drop(shelf, tier, name, 1 << site.slot)
             else:
                 unknown += 1
         return unknown
@@ -179,7 +197,7 @@ class HeldBlocks:
             bit = 1 << retired.slot
             for tier, shelf in enumerate(retired.shelves):
                 while shelf.keys and limit > 0:
-                    self._drop(shelf, self._masks[tier], next(reversed(shelf.keys)), bit)
+                    self._drop(shelf, tier, next(reversed(shelf.keys)), bit)
                     limit -= 1
             if any(shelf.keys for shelf in retired.shelves):
                 return
@@ -190,26 +208,31 @@ class HeldBlocks:
         """Drops a block with all its copies."""
         shelf = site.shelves[tier]
         shelf.copies.pop(name, None)
-        self._drop(shelf, self._masks[tier], name, 1 << site.slot)
+        self._drop(shelf, tier, name, 1 << site.slot)
 
-    def _drop(self, shelf: _Shelf, masks: dict[int, int], name: int, bit: int) -> None:
+    def _drop(self, shelf: _Shelf, tier: int, name: int, bit: int) -> None:
         key = shelf.keys.pop(name)
         self._count -= 1
+        self._counts[tier] -= 1
         further = shelf.aliases.get(key, 0)
         if further > 1:
             shelf.aliases[key] = further - 1
         elif further:
             del shelf.aliases[key]
-        elif mask := masks[key] ^ bit:
-            masks[key] = mask
         else:
-            del masks[key]
+            self._take_bit(self._masks[tier][key & _SHARD], key, bit)
+
+    def _take_bit(self, shard: dict[int, int], key: int, bit: int) -> None:
+        if mask := shard[key] ^ bit:
+            shard[key] = mask
+        else:
+            del shard[key]
 
     # --- looking up --------------------------------------------------------------------------------------
 
     def match(self, chain: Sequence[int]) -> dict[str, Match]:
         """For each endpoint that holds the first block, the match of its best site."""
-        used = [tier for tier in self._order if self._masks[tier]]
+        used = [tier for tier in self._order if self._counts[tier]]
         if not chain or not used:
             return {}
         if len(used) == 1:
@@ -218,12 +241,12 @@ class HeldBlocks:
             return self._best(found, weights)
         return self._match_in_tiers(chain, used)
 
-    def _depths(self, chain: Sequence[int], masks: dict[int, int]) -> list[tuple[int, int]]:
+    def _depths(self, chain: Sequence[int], masks: _Masks) -> list[tuple[int, int]]:
         """(slot, leading blocks held) of each live site that holds the first block, in one tier."""
         found: list[tuple[int, int]] = []
         matching = self._live
         for depth, key in enumerate(chain):
-            remaining = matching & masks.get(key, 0)
+            remaining = matching & masks[key & _SHARD].get(key, 0)
             if remaining != matching:
                 if depth:
                     found += ((slot, depth) for slot in _slots(matching ^ remaining))
@@ -247,7 +270,7 @@ class HeldBlocks:
         for depth, key in enumerate(chain):
             remaining, masks = 0, []
             for tier in tiers:
-                mask = matching & self._masks[tier].get(key, 0) & ~remaining
+                mask = matching & self._masks[tier][key & _SHARD].get(key, 0) & ~remaining
                 remaining |= mask
                 masks.append((tier, mask))
             if remaining != matching:
