@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from turnout.framework import PROMPT, CycleState, Endpoint, InferenceRequest, PluginName
-from turnout.plugins.prefix_cache.burst_groups import UNLIMITED, BurstRequest, BurstRules, assign
 from turnout.plugins.prefix_cache.blocks import hash_bytes
+from turnout.plugins.prefix_cache.burst_groups import UNLIMITED, BurstRequest, BurstRules, assign
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES, PrefixMatches
 
 BalanceBy: TypeAlias = Literal["requests", "tokens"]

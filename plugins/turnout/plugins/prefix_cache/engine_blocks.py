@@ -15,7 +15,6 @@ from turnout.plugins.prefix_cache.held import HeldBlocks, Site
 from turnout.plugins.prefix_cache.kv_events import AllCleared, BlocksRemoved, BlocksStored, EventBatch
 from turnout.plugins.prefix_cache.tiers import Tiers
 
-
 MAX_RANKS = 64
 """Ranks behind one publisher; batches of further ones are passed over."""
 

@@ -14,6 +14,7 @@ HashAlgorithm: TypeAlias = Literal["", "cbor-fnv", "xxh64"]
 EngineType: TypeAlias = Literal["vllm", "sglang"]
 
 _SIZE = re.compile(r"(\d{1,15})(?:([KMGT])(i?))?B?")
+_DEFAULT_PODS = PodDiscoveryConfig()
 _POWERS = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -126,4 +127,4 @@ class KVEventsConfig:
     concurrency: int = 4
     engine_type: EngineType = "vllm"
     discover_pods: bool = True
-    pod_discovery_config: PodDiscoveryConfig = PodDiscoveryConfig()
+    pod_discovery_config: PodDiscoveryConfig = _DEFAULT_PODS

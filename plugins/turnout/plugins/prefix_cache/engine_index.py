@@ -1,0 +1,119 @@
+"""What is known of every endpoint's cache from the events of its engine: who is followed, believed, and holds what."""
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from turnout.framework import Endpoint
+from turnout.plugins.prefix_cache.engine_blocks import EngineBlocks, KnownAdapters
+from turnout.plugins.prefix_cache.event_stream import Action, Apply, EventStream, Reset, StreamState
+from turnout.plugins.prefix_cache.held import HeldBlocks, Match, Site
+from turnout.plugins.prefix_cache.publishers import Publisher
+from turnout.plugins.prefix_cache.tiers import Tiers
+
+MAX_BLOCK_SIZES = 4
+"""Different block sizes of engines that are looked up for one request; each costs a chain of hashes."""
+
+
+@dataclass(slots=True)
+class Followed:
+    """One endpoint whose events are read. ``problem`` is why its sockets cannot be used, empty if they can."""
+
+    publisher: Publisher
+    stream: EventStream
+    blocks: EngineBlocks
+    problem: str = ""
+
+    @property
+    def is_believed(self) -> bool:
+        """Whether what the events told is what the engine holds, as far as they told it."""
+        return self.stream.state is StreamState.LIVE
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether, besides, there are no blocks that the events never told of."""
+        return self.is_believed and (self.stream.history_complete or self.blocks.is_all_told)
+
+
+@dataclass(slots=True)
+class _Expectation:
+    expires_at: float
+    site: Site
+    names: Sequence[int]
+
+
+class EngineIndex:
+    """The index over all endpoints that are followed.
+
+    ``adapters`` are the names of LoRA adapters that events mentioned. Everything is bounded: blocks by
+    ``max_blocks``, expected blocks by their time to live, endpoints by the pool.
+    """
+
+    def __init__(self, tiers: Tiers, max_blocks: int) -> None:
+        self.held = HeldBlocks(tiers.weights, max_blocks)
+        self.adapters = KnownAdapters()
+        self.followed: dict[str, Followed] = {}
+        self._tiers = tiers
+        self._expected: deque[_Expectation] = deque()
+        self._next_name = 0
+
+    def follow(self, publishers: Mapping[str, Publisher], now: float) -> None:
+        """Follows these endpoints, by name, and no others. One whose publisher stays keeps all that is known of it."""
+        for name in [name for name, known in self.followed.items() if publishers.get(name) != known.publisher]:
+            self.followed.pop(name).blocks.close()
+        for name, publisher in publishers.items():
+            if name not in self.followed:
+                blocks = EngineBlocks(name, self.held, self._tiers, self.adapters)
+                stream = EventStream(can_replay=publisher.can_replay, now=now)
+                self.followed[name] = Followed(publisher, stream, blocks)
+
+    def act(self, followed: Followed, actions: Sequence[Action]) -> None:
+        """Does what the endpoint's stream asks of the index."""
+        for action in actions:
+            match action:
+                case Apply():
+                    followed.blocks.apply(action.batch)
+                case Reset():
+                    followed.blocks.reset()
+                case _:
+                    pass  # replays are the sockets' part
+
+    # --- expected blocks ---------------------------------------------------------------------------------
+
+    def expect(self, endpoint: Endpoint, keys: Sequence[int], expires_at: float) -> None:
+        """Counts blocks as held by an endpoint that is followed, until then or until its engine clears its cache.
+
+        ``expires_at`` must not lie before that of an earlier call.
+        """
+        followed = self.followed.get(endpoint.name)
+        if followed is None or not keys:
+            return
+        # Names of their own, so that the end of one expectation does not end another of the same blocks.
+        names = range(self._next_name, self._next_name + len(keys))
+        self._next_name += len(keys)
+        site = followed.blocks.expect(zip(names, keys, strict=True))
+        if site is not None:
+            self._expected.append(_Expectation(expires_at, site, names))
+
+    def expire(self, now: float) -> None:
+        """Drops what was expected until now."""
+        while self._expected and self._expected[0].expires_at <= now:
+            ended = self._expected.popleft()
+            self.held.remove(ended.site, self._tiers.expected, ended.names)
+
+    # --- looking up --------------------------------------------------------------------------------------
+
+    def block_sizes(self, endpoints: Sequence[Endpoint]) -> Sequence[int]:
+        """The block sizes of these endpoints' engines, where they are believed, in tokens; the 4 most frequent."""
+        followed = self.followed
+        sizes = Counter(
+            known.blocks.block_size
+            for endpoint in endpoints
+            if (known := followed.get(endpoint.name)) is not None and known.is_believed
+        )
+        del sizes[0]  # nothing announced yet
+        return [size for size, _ in sizes.most_common(MAX_BLOCK_SIZES)]
+
+    def match(self, chain: Sequence[int]) -> Mapping[str, Match]:
+        """For each endpoint that holds the first block of the chain, how much of it it holds."""
+        return self.held.match(chain)
