@@ -18,7 +18,7 @@ NO_STREAM = "no-event-stream"
 NO_EVENTS = "no-events"
 SCHEMA = "event-schema"
 BLOCK_SIZE = "block-size"
-TOKEN_IDS = "no-token-ids"
+UNTOKENIZED = "no-token-ids"
 HISTORY = "history-incomplete"
 RESTARTS = "publisher-restarts"
 INDEX_FULL = "index-full"
@@ -65,7 +65,7 @@ def findings(
     """
     found = [Finding(NO_ADDRESS, f"{problem}. {FALLBACK}", name) for name, problem in unlocated.items()]
     if tokens_missing:
-        found.append(Finding(TOKEN_IDS, f"{tokens_missing}. They were matched by what was sent."))
+        found.append(Finding(UNTOKENIZED, f"{tokens_missing}. They were matched by what was sent."))
     if index.held.is_full:
         message = f"the index is full, {index.held.refused} blocks did not fit; raise maxIndexBytes"
         found.append(Finding(INDEX_FULL, message))
