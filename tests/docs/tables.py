@@ -4,6 +4,7 @@ A page holds ``<!-- table: NAME ARGUMENT -->`` and, after the table, ``<!-- end 
 ``PYTHONPATH=tests python -m docs.tables`` writes what belongs in between; a test compares.
 """
 
+import asyncio
 import json
 import re
 import sys
@@ -31,6 +32,7 @@ from turnout.epp.observe.scrapes import ScrapeErrors
 from turnout.epp.observe.streams import StreamMetrics
 from turnout.framework import (
     PROMPT,
+    Completion,
     CycleState,
     Endpoint,
     InferenceRequest,
@@ -39,6 +41,8 @@ from turnout.framework import (
     Prompt,
     Registry,
     SchedulingResult,
+    Termination,
+    Usage,
 )
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
 from turnout.plugins.prefix_cache.approximate import ApproxPrefixCacheProducer
@@ -213,19 +217,33 @@ def _read_at_a_scrape() -> CollectorRegistry:
     registry.register(PoolGauges("", "pool", _OnePool()))
     errors = ScrapeCounters(poll_errors=Counter(source=1), extract_errors=Counter({("source", "extractor"): 1}))
     registry.register(ScrapeErrors("", errors, str))
-    plugins = {"prefix": ApproxPrefixCacheProducer(), "load": _loaded_producer()}
+    plugins = {"prefix": _compared_producer(), "load": _loaded_producer()}
     registry.register(PluginReadings("", lambda: plugins, str, _unexpected))
     return registry
 
 
+def _compared_producer() -> ApproxPrefixCacheProducer:
+    producer = ApproxPrefixCacheProducer()
+    state, result = _dispatched()
+    asyncio.run(producer.produce(InferenceRequest("r"), state, result.endpoints))
+    producer.pre_request(InferenceRequest("r"), state, result)
+    end = Completion(result.endpoint, Termination.NATURAL, usage=Usage(prompt_tokens=1, cached_tokens=0))
+    producer.response_complete(InferenceRequest("r"), state, end)
+    return producer
+
+
 def _loaded_producer() -> InFlightLoadProducer:
     producer = InFlightLoadProducer()
+    state, result = _dispatched()
+    producer.pre_request(InferenceRequest("r"), state, result)
+    return producer
+
+
+def _dispatched() -> tuple[CycleState, SchedulingResult]:
     (endpoint,) = _OnePool().snapshot()
-    picked = ProfileResult("default", (endpoint,), ())
     state = CycleState()
     state.write(PROMPT, Prompt(b"text", tokens=1))
-    producer.pre_request(InferenceRequest("r"), state, SchedulingResult("default", {"default": picked}))
-    return producer
+    return state, SchedulingResult("default", {"default": ProfileResult("default", (endpoint,), ())})
 
 
 def _unexpected(error: PluginError) -> None:

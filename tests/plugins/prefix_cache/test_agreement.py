@@ -139,6 +139,26 @@ def test_hits_that_fall_alone_are_a_restart_too() -> None:
     assert agreement.observe(reports(200, 0, 2.0), 2.0)
 
 
+def test_a_restart_while_nobody_looked_is_seen_by_the_totals_of_the_process_before() -> None:
+    before, after, late = Agreement(), Agreement(), Agreement()
+    assert before.engine_totals(A) is None
+    before.observe(reports(100, 40, 1.0), 1.0)
+    assert before.engine_totals(A) == (100, 40)
+    after.resume(A, 100, 40)
+    assert after.engine_totals(A) is None
+    assert after.observe(reports(90, 10, 2.0), 2.0)
+    late.observe(reports(90, 10, 2.0), 2.0)
+    late.resume(A, 100, 40)
+    assert not late.observe(reports(95, 10, 3.0), 3.0)
+
+
+def test_traffic_while_nobody_looked_is_not_counted() -> None:
+    agreement = Agreement()
+    agreement.resume(A, 100, 40)
+    assert not agreement.observe(reports(5000, 40, 2.0), 2.0)
+    assert agreement.window(A, 2.0) == Tally()
+
+
 def test_an_engine_without_totals_is_never_restarted() -> None:
     agreement = Agreement()
     assert not agreement.observe(make_endpoint("a"), 0.0)
@@ -233,8 +253,9 @@ def test_the_counters_are_of_compared_requests_and_of_five_hundred_endpoints() -
     agreement = Agreement()
     compare(agreement, Prediction(80, 100), 60, 0.0)
     agreement.sent(A, Prediction(80, 100), 0.0)
+    agreement.sent("default/silent", Prediction(0, 1), 0.0)
     for number in range(600):
-        agreement.sent(f"default/e{number}", Prediction(0, 1), 0.0)
+        agreement.answered(f"default/e{number}", Prediction(0, 1), usage(1, 0), 0.0)
     predicted, reported, *others = agreement.readings()
     assert isinstance(predicted, CounterReading)
     assert isinstance(reported, CounterReading)

@@ -1,4 +1,7 @@
+import asyncio
+import random
 from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -6,15 +9,22 @@ from hypothesis import strategies as st
 
 from plugins.generated import decided, endpoint_lists, produce
 from turnout.framework import (
+    Completion,
+    CounterReading,
     Endpoint,
     EndpointMetrics,
     GaugeReading,
     HistogramReading,
     PluginName,
+    Prompt,
     SchedulingResult,
+    Termination,
+    Usage,
 )
 from turnout.framework.testing import check_producer, make_endpoint, make_request, make_state
 from turnout.plugins.prefix_cache.approximate import ApproxPrefixCacheProducer
+from turnout.plugins.prefix_cache.blocks import hash_bytes
+from turnout.plugins.prefix_cache.index import PrefixIndex
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES, PrefixMatches
 
 A, B, C = (make_endpoint(name) for name in "abc")
@@ -64,7 +74,7 @@ def test_the_size_of_the_index_and_what_was_found_where_prompts_went_can_be_read
     send(producer, text(4), decided(A))
     send(producer, text(2) + text(2, "y"), decided(A))
     send(producer, text(4), decided(B))
-    size, ratio, found = producer.readings()
+    size, ratio, found, *_ = producer.readings()
     assert isinstance(size, GaugeReading)
     assert isinstance(ratio, HistogramReading)
     assert isinstance(found, HistogramReading)
@@ -108,6 +118,7 @@ def test_the_plugin_s_name_is_its_key() -> None:
 
 
 REPORTS_128 = make_endpoint("r", metrics=EndpointMetrics(cache_block_size=128, cache_num_blocks=3))
+REPORTS_256 = make_endpoint("s", metrics=EndpointMetrics(cache_block_size=256, cache_num_blocks=3))
 REPORTS_16 = make_endpoint("r", metrics=EndpointMetrics(cache_block_size=16, cache_num_blocks=12))
 
 
@@ -118,6 +129,7 @@ REPORTS_16 = make_endpoint("r", metrics=EndpointMetrics(cache_block_size=16, cac
         pytest.param(ApproxPrefixCacheProducer(block_size_tokens=256), A, 256, 4, id="as configured"),
         pytest.param(ApproxPrefixCacheProducer(block_size_tokens=256), REPORTS_128, 128, 8, id="as the engine says"),
         pytest.param(ApproxPrefixCacheProducer(), REPORTS_16, 64, 16, id="the engine's is below the minimum"),
+        pytest.param(ApproxPrefixCacheProducer(), REPORTS_256, 256, 4, id="as the engine with the largest says"),
         pytest.param(ApproxPrefixCacheProducer(auto_tune=False), REPORTS_128, 64, 16, id="not tuned"),
         pytest.param(
             ApproxPrefixCacheProducer(block_size_tokens=0, block_size=512), A, 512, 2, id="the deprecated spelling"
@@ -136,7 +148,7 @@ REPORTS_16 = make_endpoint("r", metrics=EndpointMetrics(cache_block_size=16, cac
 def test_a_prompt_of_1024_tokens_is_cut_into_blocks(
     producer: ApproxPrefixCacheProducer, first: Endpoint, size: int, blocks: int
 ) -> None:
-    matches = look_up(producer, text(16), [first, B])
+    matches = look_up(producer, text(16), [REPORTS_16, first, B] if first is REPORTS_256 else [first, B])
     assert (matches.block_size_tokens, matches.total_blocks) == (size, blocks)
 
 
@@ -183,8 +195,154 @@ def test_churning_endpoints_leave_nothing_behind() -> None:
     for number in range(100):
         endpoint = make_endpoint(f"pod-{number}")
         send(producer, text(3), decided(endpoint), [endpoint], now=number * 121.0)
-    assert len(producer._last_seen) == 1
+    assert len(producer._roll_call) == 1
     assert len(producer._index) == 3
+
+
+def reporting(queries: float, hits: float, at: float) -> Endpoint:
+    seen = {"prefix_cache_queries": at}
+    return make_endpoint(
+        "a", metrics=EndpointMetrics(prefix_cache_queries=queries, prefix_cache_hits=hits, observed_at=seen)
+    )
+
+
+def test_an_engine_that_restarted_holds_nothing() -> None:
+    producer = ApproxPrefixCacheProducer()
+    send(producer, text(4), decided(A), [reporting(1000, 500, 0.0)], now=0.0)
+    assert look_up(producer, text(4), [reporting(2000, 700, 2.0)], now=2.0).blocks == {"default/a": 4}
+    assert look_up(producer, text(4), [reporting(64, 0, 4.0)], now=4.0).blocks == {}
+    assert [finding.cause for finding in producer.diagnose([A], 5.0).findings] == ["engine-restarted"]
+    send(producer, text(4), decided(A), [reporting(64, 0, 4.0)], now=6.0)
+    assert look_up(producer, text(4), [reporting(320, 0, 8.0)], now=8.0).blocks == {"default/a": 4}
+
+
+def test_all_endpoints_together_stay_within_the_bound_of_bytes() -> None:
+    producer = ApproxPrefixCacheProducer(max_index_bytes=1 << 20)
+    for number in range(40):
+        endpoint = make_endpoint(f"e{number}")
+        send(producer, text(100, chr(65 + number)), decided(endpoint), [endpoint])
+    assert len(producer._index) == (1 << 20) // 362 == 2896
+    assert min(producer._index.held(f"default/e{number}") for number in range(40)) == 72
+
+
+async def answer(
+    producer: ApproxPrefixCacheProducer,
+    prompt: str,
+    result: SchedulingResult,
+    cached: int | None,
+    *,
+    now: float = 0.0,
+    served_by: str | None = None,
+) -> None:
+    """The whole life of a request whose prompt the engine counts as one token for 4 bytes."""
+    state = make_state(prompt, now=now)
+    await producer.produce(make_request(), state, POOL)
+    producer.pre_request(make_request(), state, result)
+    usage = Usage(prompt_tokens=len(prompt) // 4, cached_tokens=cached)
+    end = Completion(result.endpoint, Termination.NATURAL, 200, served_by=served_by, usage=usage)
+    producer.response_complete(make_request(), state, end)
+
+
+async def test_what_the_engine_reports_is_compared_with_what_was_expected() -> None:
+    producer = ApproxPrefixCacheProducer()
+    await answer(producer, text(4), decided(A), 0)
+    await answer(producer, text(4), decided(A), 240)
+    await answer(producer, text(4), decided(A), 0)
+    figures = producer.diagnose([A, B], 0.0).figures
+    shown = {name: figures["default/a"][name] for name in ("requests", "compared_requests", "agreeing_requests")}
+    assert shown == {"requests": 3, "compared_requests": 3, "agreeing_requests": 2}
+    assert figures["default/a"]["predicted_cached_tokens"] == 512
+    assert figures["default/a"]["reported_cached_tokens"] == 240
+    assert (figures["default/a"]["blocks"], figures["default/b"]["blocks"]) == (4, 0)
+    assert (figures["default/a"]["capacity_blocks"], figures["default/a"]["capacity_factor"]) == (31250, 1.0)
+    counters = {r.name: r.value for r in producer.readings() if isinstance(r, CounterReading)}
+    assert counters == {"prefix_predicted_cached_tokens_total": 512, "prefix_reported_cached_tokens_total": 240}
+
+
+@pytest.mark.parametrize(
+    ("result", "served_by"),
+    [
+        pytest.param(decided(A), B.host_port, id="another endpoint answered"),
+        pytest.param(decided(A, ("prefill", B)), None, id="another endpoint computed the prompt"),
+    ],
+)
+async def test_what_was_computed_elsewhere_is_not_compared(result: SchedulingResult, served_by: str | None) -> None:
+    producer = ApproxPrefixCacheProducer()
+    await answer(producer, text(4), result, 0, served_by=served_by)
+    assert producer.diagnose([A], 0.0).figures["default/a"].get("compared_requests", 0) == 0
+
+
+def test_the_end_of_a_request_without_usage_says_nothing() -> None:
+    producer = ApproxPrefixCacheProducer()
+    state = produce(producer, make_request(), make_state(text(4)), POOL)
+    producer.response_complete(make_request(), state, Completion(A, Termination.ERROR))
+    producer.pre_request(make_request(), state, decided(A))
+    producer.response_complete(make_request(), state, Completion(A, Termination.NATURAL, 200))
+    assert producer.diagnose([A], 0.0).figures["default/a"]["compared_requests"] == 0
+
+
+async def test_a_cache_that_is_switched_off_is_found() -> None:
+    producer = ApproxPrefixCacheProducer()
+    for second in range(25):
+        await answer(producer, text(4), decided(A), 0, now=float(second))
+    (finding,) = producer.diagnose([A], 25.0).findings
+    assert (finding.cause, finding.endpoint) == ("silent-zero-reported", "default/a")
+
+
+class SmallEngine:
+    """An engine that keeps so many blocks, whatever it says of itself."""
+
+    def __init__(self, blocks: int) -> None:
+        self._index = PrefixIndex()
+        self._blocks = blocks
+
+    def serve(self, prompt: str) -> int:
+        """Cached tokens."""
+        chain = hash_bytes(Prompt(prompt.encode()), "m", 64, 1_000)
+        found = self._index.match(chain).get("engine", 0)
+        self._index.add("engine", chain, self._blocks)
+        return found * 64
+
+
+@pytest.mark.parametrize(
+    ("auto_tune", "keeps", "lowest", "highest"),
+    [
+        pytest.param(True, 320, 0.4, 0.65, id="an engine that keeps half of what it says"),
+        pytest.param(True, 640, 1.0, 1.0, id="an engine that keeps what it says"),
+        pytest.param(True, 960, 1.2, 1.6, id="an engine that keeps half as much again"),
+        pytest.param(False, 320, 1.0, 1.0, id="a capacity that was asked for is left as it is"),
+    ],
+)
+async def test_the_capacity_finds_what_an_engine_really_keeps(
+    auto_tune: bool, keeps: int, lowest: float, highest: float
+) -> None:
+    producer = ApproxPrefixCacheProducer(auto_tune=auto_tune, lru_capacity_per_server=640)
+    engine, draw = SmallEngine(keeps), random.Random(3)
+    for number in range(6_000):
+        prompt = text(8, chr(1 + draw.randrange(120)))
+        await answer(producer, prompt, decided(A), engine.serve(prompt), now=number / 2)
+    assert lowest <= producer._correction.factor("default/a") <= highest
+
+
+async def test_a_snapshot_is_taken_up_by_the_next_process(tmp_path: Path) -> None:
+    path = str(tmp_path / "index")
+    before, after = (ApproxPrefixCacheProducer(snapshot_path=path) for _ in range(2))
+    state = make_state(text(4))
+    await before.produce(make_request(), state, POOL)
+    before.pre_request(make_request(), state, decided(A))
+    assert before._keeper is not None
+    await before._keeper.save()
+    running = asyncio.create_task(after.run())
+    while "default/a" not in after._index:
+        await asyncio.sleep(0)
+    running.cancel()
+    state = make_state(text(4))
+    await after.produce(make_request(), state, POOL)
+    assert state.read(PREFIX_MATCHES.of("")).blocks == {"default/a": 4}
+
+
+async def test_without_a_path_there_is_nothing_to_run() -> None:
+    await ApproxPrefixCacheProducer().run()
 
 
 Producer = ApproxPrefixCacheProducer
@@ -216,6 +374,21 @@ Producer = ApproxPrefixCacheProducer
             partial(Producer, lru_capacity_per_server=0),
             "lru_capacity_per_server must be at least 1, got 0",
             id="capacity",
+        ),
+        pytest.param(
+            partial(Producer, max_index_bytes=2**20 - 1),
+            "max_index_bytes must be at least 1048576, got 1048575",
+            id="no room for an index",
+        ),
+        pytest.param(
+            partial(Producer, snapshot_interval_seconds=0.5),
+            "snapshot_interval_seconds must be at least 1, got 0.5",
+            id="snapshots all the time",
+        ),
+        pytest.param(
+            partial(Producer, snapshot_interval_seconds=float("nan")),
+            "snapshot_interval_seconds must be at least 1, got nan",
+            id="no number of seconds",
         ),
     ],
 )

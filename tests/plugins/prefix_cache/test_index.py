@@ -62,7 +62,7 @@ class IndexBesideItsModel(RuleBasedStateMachine):
 
     @invariant()
     def holds_the_same_blocks_in_the_same_order(self) -> None:
-        assert {name: list(self.index.blocks(name)) for name in self.index.endpoints()} == self.model.blocks
+        assert {name: [*self.index.blocks(name)][::-1] for name in self.index.endpoints()} == self.model.blocks
 
     @invariant()
     def holds_no_more_than_it_must(self) -> None:
@@ -207,6 +207,7 @@ def test_more_endpoints_than_blocks_are_possible() -> None:
 def test_an_unknown_endpoint_holds_nothing() -> None:
     assert PrefixIndex().held("nobody") == 0
     assert list(PrefixIndex().blocks("nobody")) == []
+    assert "nobody" not in PrefixIndex()
 
 
 def used_for_each_block(index: PrefixIndex, fill: Callable[[PrefixIndex], None]) -> float:

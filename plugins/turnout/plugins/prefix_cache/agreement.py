@@ -20,7 +20,7 @@ WINDOW_SECONDS = 300.0
 SLICES = 10
 
 MAX_ENDPOINTS = 4_096
-"""Kept at one time, about 3 KB each; those known longest are forgotten first."""
+"""Kept at one time, about 5 KB each; those known longest are forgotten first."""
 
 MAX_SHOWN_ENDPOINTS = 500
 """On the metrics page, in two counters each: half of what it takes of one plugin."""
@@ -169,6 +169,17 @@ class Agreement:
                 tally.engine_hits += hits
         return False
 
+    def engine_totals(self, name: str) -> tuple[float, float] | None:
+        """Queries and hits as last observed, for ``resume`` of a later process."""
+        record = self._records.get(name)
+        return (record.queries, record.hits) if record and record.observed_at is not None else None
+
+    def resume(self, name: str, queries: float, hits: float) -> None:
+        """Takes totals that an earlier process observed, so that a restart of the engine in between is seen."""
+        record = self._record(name)
+        if record.observed_at is None:
+            record.queries, record.hits = queries, hits
+
     def forget(self, name: str) -> None:
         """Drops what is known of an endpoint, if anything is."""
         self._records.pop(name, None)
@@ -201,8 +212,9 @@ class Agreement:
         return [*own, *(found for name in self._records for found in self._judged(name, now, own))]
 
     def readings(self) -> Iterable[Reading]:
-        """Predicted and reported tokens of the compared requests, of at most 500 endpoints."""
-        for name, record in islice(self._records.items(), MAX_SHOWN_ENDPOINTS):
+        """Predicted and reported tokens, of at most 500 endpoints that report any."""
+        compared = ((name, record) for name, record in self._records.items() if record.total.compared)
+        for name, record in islice(compared, MAX_SHOWN_ENDPOINTS):
             namespace, _, short = name.rpartition("/")
             labels = {"endpoint_name": short, "namespace": namespace}
             yield CounterReading(

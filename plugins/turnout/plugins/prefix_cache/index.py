@@ -76,6 +76,10 @@ class PrefixIndex:
         """Blocks held, over all endpoints, including those of removed endpoints that are not cleared yet."""
         return self._count
 
+    def __contains__(self, name: str) -> bool:
+        """Whether the endpoint has been added and not removed."""
+        return name in self._holders
+
     @property
     def max_blocks(self) -> int:
         """How many blocks fit into the bound of bytes, over all endpoints."""
@@ -91,12 +95,9 @@ class PrefixIndex:
         return len(holder.blocks) if holder else 0
 
     def blocks(self, name: str) -> Iterable[int]:
-        """The endpoint's blocks, least recently used first: added one by one in this order they are as they were.
-
-        Must be read before the index changes.
-        """
+        """The endpoint's blocks, most recently used first; to be read before the index changes."""
         holder = self._holders.get(name)
-        return iter(holder.blocks) if holder else iter(())
+        return reversed(holder.blocks) if holder else iter(())
 
     def match(self, chain: Sequence[int]) -> dict[str, int]:
         """For each endpoint that holds the first block, how many leading blocks it holds without a gap."""
