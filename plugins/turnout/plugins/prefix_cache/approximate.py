@@ -134,7 +134,7 @@ class ApproxPrefixCacheProducer:
         found = matches.blocks.get(result.endpoint.name, 0) if matches else 0
         self._hit_ratio.observe(found / len(chain.blocks))
         self._hit_bytes.observe(found * chain.block_size_tokens * BYTES_PER_TOKEN)
-        computing = _computing(result)
+        computing = computing_endpoints(result)
         if len(computing) == 1:
             self._predict(state, chain, found, result.endpoint)
         for endpoint in computing:
@@ -214,7 +214,8 @@ class ApproxPrefixCacheProducer:
         return SnapshotKeeper(Path(path), KIND, interval_seconds, content.restore, content.copy)
 
 
-def _computing(result: SchedulingResult) -> list[Endpoint]:
+def computing_endpoints(result: SchedulingResult) -> list[Endpoint]:
+    """The endpoints that will have computed the prompt: the destination, and that of the profile ``prefill``."""
     endpoints = [result.endpoint]
     prefill = result.profiles.get(PREFILL_PROFILE)
     if prefill is not None and prefill.picked[0].name != result.endpoint.name:
