@@ -39,7 +39,14 @@ def test_machines_get_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_the_ceiling_is_in_the_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert replay(tmp_path, "--router", "round-robin", "--json", "--changes", "0") == 0
-    assert json.loads(capsys.readouterr().out)["ceiling"]["hit_rates"].keys() >= {"hash of 2 blocks"}
+    assert json.loads(capsys.readouterr().out)["ceiling"]["tries"].keys() >= {"hash of 2 blocks"}
+
+
+def test_the_best_assignments_can_be_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert replay(tmp_path, "--router", "random", "--endpoints", "2", "--replay-ceiling", "--json") == 0
+    arms = json.loads(capsys.readouterr().out)["arms"]
+    assert list(arms) == ["random", "best assignment", "best balanced", "best of no foresight"]
+    assert arms["best balanced"]["hit_rate"] > arms["random"]["hit_rate"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from turnout.epp.simulator.engine import EngineConfig
 from turnout.epp.simulator.replay.assignments import Pool
 from turnout.epp.simulator.replay.ceiling import Ceiling, find_ceiling
 from turnout.epp.simulator.replay.report import ArmReport, ceiling_as_dict, ceiling_lines, comparison, summarise
-from turnout.epp.simulator.replay.routers import RULES, RouterFactory, director_router, rule_router
+from turnout.epp.simulator.replay.routers import RULES, RouterFactory, assigned_router, director_router, rule_router
 from turnout.epp.simulator.replay.run import ReplayOptions
 from turnout.epp.simulator.replay.run import replay as replay_requests
 from turnout.epp.simulator.replay.trace import TracedRequest, TraceError, read_trace
@@ -49,6 +49,7 @@ def replay(
     num_blocks: Annotated[int, typer.Option(help="Blocks in the KV cache of one server.")] = _ENGINE.num_blocks,
     read_responses: Annotated[bool, typer.Option(help="Show plugins response bodies, whether asked or not.")] = False,
     ceiling: Annotated[bool, typer.Option(help="Look for the best assignment of requests to servers.")] = True,
+    replay_ceiling: Annotated[bool, typer.Option(help="Replay the best assignments, too, beside the routers.")] = False,
     changes: Annotated[int, typer.Option(help="How many changes of the best assignment to try.")] = 300,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for machines.")] = False,
 ) -> None:
@@ -70,8 +71,8 @@ def replay(
     if not 0 <= changes <= MAX_CHANGES:
         fail(f"--changes must be from 0 to {MAX_CHANGES}, not {changes}", EXIT_USAGE)
     try:
-        reports = _replay_all(traced, options, arms)
-        found = _find_ceiling(traced, options, changes) if ceiling else None
+        found = _find_ceiling(traced, options, changes) if ceiling or replay_ceiling else None
+        reports = _replay_all(traced, options, {**arms, **_assignments(found if replay_ceiling else None)})
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     _show(reports, found, as_json=as_json)
@@ -136,6 +137,17 @@ def _find_ceiling(traced: Sequence[TracedRequest], options: ReplayOptions, chang
     with _progress() as progress:
         task = progress.add_task("ceiling", total=None)
         return find_ceiling(traced, pool, options.engine.block_size, changes, partial(progress.advance, task))
+
+
+def _assignments(ceiling: Ceiling | None) -> Mapping[str, RouterFactory]:
+    if ceiling is None:
+        return {}
+    best = {
+        "best assignment": ceiling.best,
+        "best balanced": ceiling.best_balanced,
+        "best of no foresight": ceiling.best_without_foresight,
+    }
+    return {name: assigned_router(tried.assignment) for name, tried in best.items() if tried is not None}
 
 
 def _show(reports: Mapping[str, ArmReport], ceiling: Ceiling | None, *, as_json: bool) -> None:

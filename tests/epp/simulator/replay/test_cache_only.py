@@ -2,7 +2,7 @@ from math import inf
 
 import pytest
 
-from turnout.epp.simulator.replay.cache_only import PrefixCache, cached_prompts, play, play_assignment
+from turnout.epp.simulator.replay.cache_only import PrefixCache, cached_prompts, play
 from turnout.epp.simulator.replay.trace import TracedRequest
 
 
@@ -39,9 +39,3 @@ def test_answers_take_room() -> None:
     assert play(prompts, 1024) == 496
     prompts = cached_prompts([request(1), request(2, output=600), request(1)], block_size=16)
     assert play(prompts, 1024 + 512) == 0
-
-
-def test_each_server_has_a_cache_of_its_own() -> None:
-    prompts = cached_prompts([request(1, 2), request(1, 3), request(1, 2, 4)], block_size=16)
-    assert play_assignment(prompts, [0, 1, 0], 2, inf) == [1024, 0]
-    assert play_assignment(prompts, [0, 0, 0], 2, inf) == [1536, 0]

@@ -4,7 +4,7 @@ import pytest
 
 from epp.simulator.replay.traces import conversations, written
 from turnout.epp.simulator.replay.assignments import Pool
-from turnout.epp.simulator.replay.cache_only import cached_prompts, play_assignment
+from turnout.epp.simulator.replay.cache_only import PrefixCache, cached_prompts
 from turnout.epp.simulator.replay.ceiling import find_ceiling
 from turnout.epp.simulator.replay.trace import TracedRequest, read_trace
 
@@ -16,21 +16,43 @@ def requests(tmp_path: Path) -> list[TracedRequest]:
     return read_trace(written(tmp_path, conversations(count=30, turns=4)))
 
 
-def test_the_best_try_is_what_its_assignment_gives(requests: list[TracedRequest]) -> None:
+def test_every_try_is_what_its_assignment_gives(requests: list[TracedRequest]) -> None:
     ceiling = find_ceiling(requests, POOL, block_size=16, changes=50)
     prompts = cached_prompts(requests, 16)
-    total = sum(request.input_tokens for request in requests)
     for tried in ceiling.tries:
-        assert tried.hit_rate == sum(play_assignment(prompts, tried.assignment, 3, 12_000)) / total
+        sent, found = [0, 0, 0], [0, 0, 0]
+        caches = [PrefixCache(POOL.capacity) for _ in range(POOL.servers)]
+        for prompt, server in zip(prompts, tried.assignment, strict=True):
+            sent[server] += prompt.prompt_tokens
+            found[server] += caches[server].serve(prompt)
+        computed = [one - other for one, other in zip(sent, found, strict=True)]
+        assert tried.hit_rate == sum(found) / sum(sent)
+        assert tried.busiest == pytest.approx(max(computed) / (sum(computed) / 3))
     assert ceiling.best.hit_rate == max(tried.hit_rate for tried in ceiling.tries)
 
 
-def test_changes_never_make_it_worse_and_are_named(requests: list[TracedRequest]) -> None:
-    before = find_ceiling(requests, POOL, block_size=16, changes=0).best
-    after = find_ceiling(requests, POOL, block_size=16, changes=200).best
-    assert after.name == f"{before.name}, 200 changes tried"
+def test_changes_make_it_better_and_are_named(requests: list[TracedRequest]) -> None:
+    before = find_ceiling(requests, POOL, block_size=16, changes=0)
+    after = find_ceiling(requests, POOL, block_size=16, changes=200)
+    assert after.best.name == f"{before.best.name}, 200 changes tried"
+    assert after.best.hit_rate > before.best.hit_rate
+    assert after.best.foresight
+
+
+def test_balanced_changes_stay_balanced(requests: list[TracedRequest]) -> None:
+    before = find_ceiling(requests, POOL, block_size=16, changes=0).best_balanced
+    after = find_ceiling(requests, POOL, block_size=16, changes=200).best_balanced
+    assert before is not None
+    assert after is not None
+    assert after.name == f"{before.name}, 200 balanced changes tried"
     assert after.hit_rate > before.hit_rate
-    assert after.foresight
+    assert after.busiest <= 1.25
+
+
+def test_where_one_server_must_get_everything_nothing_is_balanced() -> None:
+    ceiling = find_ceiling([TracedRequest(0.0, 512, 1, (1,))], POOL, block_size=16, changes=5)
+    assert ceiling.best_balanced is None
+    assert ceiling.best.busiest == 3.0
 
 
 def test_a_cache_without_a_limit_bounds_everything(requests: list[TracedRequest]) -> None:
@@ -45,4 +67,4 @@ def test_a_cache_without_a_limit_bounds_everything(requests: list[TracedRequest]
 def test_every_try_is_announced(requests: list[TracedRequest]) -> None:
     announced: list[None] = []
     ceiling = find_ceiling(requests, POOL, 16, 10, lambda: announced.append(None))
-    assert len(announced) == len(ceiling.tries) - 1 + 10
+    assert len(announced) == len(ceiling.tries) - 2 + 2 * 10

@@ -19,7 +19,14 @@ OUTCOME = Outcome(
 )
 NOTHING = Outcome(refused=Counter({"too much": 1}), per_endpoint=[0, 0])
 CEILING = Ceiling(
-    (Try("seer", 0.25, True, []), Try("greedy", 0.125, False, []), Try("hash", 0.1, False, [])), 0.13, 0.5
+    (
+        Try("seer", 0.25, 3.0, True, []),
+        Try("packer", 0.2, 1.25, True, []),
+        Try("greedy", 0.125, 1.5, False, []),
+        Try("hash", 0.1, 1.0, False, []),
+    ),
+    0.13,
+    0.5,
 )
 
 
@@ -61,14 +68,21 @@ def test_the_table_has_a_row_for_each_router() -> None:
 
 def test_the_ceiling_is_shown_with_the_names_of_its_tries() -> None:
     assert ceiling_lines(CEILING) == [
-        "Best assignment found: 25.0% (seer)",
-        "Best that knows no request before it comes: 12.5% (greedy)",
+        "Best assignment found: 25.0% (seer; the busiest server computes 3.0x the mean)",
+        "Best balanced assignment found: 20.0% (packer; the busiest server computes 1.2x the mean)",
+        "Best that knows no request before it comes: 12.5% (greedy; the busiest server computes 1.5x the mean)",
         "One cache of the pool's capacity: 13.0%; without a limit: 50.0%",
     ]
     assert ceiling_as_dict(CEILING) == {
         "best": "seer",
+        "best_balanced": "packer",
         "best_without_foresight": "greedy",
-        "hit_rates": {"seer": 0.25, "greedy": 0.125, "hash": 0.1},
+        "tries": {
+            "seer": {"hit_rate": 0.25, "busiest": 3.0},
+            "packer": {"hit_rate": 0.2, "busiest": 1.25},
+            "greedy": {"hit_rate": 0.125, "busiest": 1.5},
+            "hash": {"hit_rate": 0.1, "busiest": 1.0},
+        },
         "one_cache": 0.13,
         "infinite": 0.5,
     }

@@ -7,7 +7,7 @@ that an engine under load finds less.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from turnout.epp.simulator.replay.trace import BLOCK_TOKENS, TracedRequest
@@ -95,13 +95,3 @@ def play(prompts: Iterable[CachedPrompt], capacity: float) -> int:
     """Tokens found by these prompts, one after the other, at one server."""
     cache = PrefixCache(capacity)
     return sum(cache.serve(prompt) for prompt in prompts)
-
-
-def play_assignment(
-    prompts: Sequence[CachedPrompt], assignment: Sequence[int], servers: int, capacity: float
-) -> list[int]:
-    """Tokens found at each server; ``assignment`` holds the server of each prompt."""
-    parts: list[list[CachedPrompt]] = [[] for _ in range(servers)]
-    for prompt, server in zip(prompts, assignment, strict=True):
-        parts[server].append(prompt)
-    return [play(part, capacity) for part in parts]

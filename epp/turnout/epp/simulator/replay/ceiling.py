@@ -1,22 +1,29 @@
 """The best token hit rate that an assignment of requests to servers reached, judged by the caches alone."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from random import Random
 
 from turnout.epp.simulator.replay.assignments import Assignment, Pool, strategies
-from turnout.epp.simulator.replay.cache_only import CachedPrompt, cached_prompts, play, play_assignment
+from turnout.epp.simulator.replay.cache_only import CachedPrompt, cached_prompts, play
 from turnout.epp.simulator.replay.trace import TracedRequest
+
+MOST_LOAD_OF_BALANCED = 1.25
+"""In a balanced assignment no server computes more prompt tokens than so many times the mean of all servers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """An assignment, how it was found, and its token hit rate (0 to 1) in caches without time."""
+    """An assignment, how it was found, and its token hit rate (0 to 1) in caches without time.
+
+    ``busiest`` is the share of prompt tokens that one server has to compute, at most, over the mean of all servers.
+    """
 
     name: str
     hit_rate: float
+    busiest: float
     foresight: bool
     assignment: Assignment
 
@@ -39,6 +46,11 @@ class Ceiling:
         return self.tries[0]
 
     @property
+    def best_balanced(self) -> Try | None:
+        """The best try in which no server computes more than 1.25 times the mean, if there is one."""
+        return next((tried for tried in self.tries if _is_balanced(tried)), None)
+
+    @property
     def best_without_foresight(self) -> Try:
         """The best try that knows of no request before it comes."""
         return next(tried for tried in self.tries if not tried.foresight)
@@ -51,23 +63,25 @@ def find_ceiling(
     changes: int,
     on_try: Callable[[], None] = lambda: None,
 ) -> Ceiling:
-    """Tries every strategy, then so many changes of the best one; ``on_try`` follows each try."""
+    """Tries every strategy, then so many changes of the best, and of the best balanced one; ``on_try`` follows each."""
     prompts = cached_prompts(requests, block_size)
-    total = sum(prompt.prompt_tokens for prompt in prompts)
     tries: list[Try] = []
     for strategy in strategies(prompts, pool):
-        assignment = strategy.assign()
-        found = sum(play_assignment(prompts, assignment, pool.servers, pool.capacity))
-        tries.append(Try(strategy.name, found / total, strategy.foresight, assignment))
+        played = _Played(prompts, pool, strategy.assign())
+        tries.append(played.as_try(strategy.name, foresight=strategy.foresight))
         on_try()
-    if changes:
-        best = max(tries, key=_hit_rate)
-        climber = _Climber(prompts, pool, list(best.assignment))
+    starts = {"changes": max(tries, key=_hit_rate)}
+    balanced = [tried for tried in tries if _is_balanced(tried)]
+    if balanced:
+        starts["balanced changes"] = max(balanced, key=_hit_rate)
+    for kind, start in starts.items() if changes else ():
+        climber = _Climber(prompts, pool, start.assignment, inf if kind == "changes" else MOST_LOAD_OF_BALANCED)
         for _ in range(changes):
             climber.step()
             on_try()
-        tries.append(Try(f"{best.name}, {changes} changes tried", climber.found / total, True, climber.assignment))
+        tries.append(climber.played.as_try(f"{start.name}, {changes} {kind} tried", foresight=True))
     tries.sort(key=_hit_rate, reverse=True)
+    total = sum(prompt.prompt_tokens for prompt in prompts)
     whole = pool.capacity * pool.servers
     return Ceiling(tuple(tries), play(prompts, whole) / total, play(prompts, inf) / total)
 
@@ -76,48 +90,84 @@ def _hit_rate(tried: Try) -> float:
     return tried.hit_rate
 
 
+def _is_balanced(tried: Try) -> bool:
+    return tried.busiest <= MOST_LOAD_OF_BALANCED
+
+
+class _Played:
+    """An assignment that may change, with the tokens that each server is sent and those that it finds."""
+
+    def __init__(self, prompts: Sequence[CachedPrompt], pool: Pool, assignment: Sequence[int]) -> None:
+        self.assignment = list(assignment)
+        self._prompts = prompts
+        self._pool = pool
+        self._sent = [0] * pool.servers
+        self._found = [0] * pool.servers
+        self.replay(range(pool.servers))
+
+    @property
+    def found(self) -> int:
+        """Tokens found at all servers."""
+        return sum(self._found)
+
+    @property
+    def busiest(self) -> float:
+        """Tokens that the busiest server computes over the mean."""
+        computed = [sent - found for sent, found in zip(self._sent, self._found, strict=True)]
+        return max(computed) * len(computed) / sum(computed)
+
+    def replay(self, servers: Iterable[int]) -> None:
+        """Plays again what these servers get."""
+        for server in servers:
+            here = [p for p, place in zip(self._prompts, self.assignment, strict=True) if place == server]
+            self._sent[server] = sum(prompt.prompt_tokens for prompt in here)
+            self._found[server] = play(here, self._pool.capacity)
+
+    def marks(self) -> tuple[list[int], list[int]]:
+        """What ``reset`` needs to take back the plays that follow."""
+        return self._sent[:], self._found[:]
+
+    def reset(self, marks: tuple[list[int], list[int]]) -> None:
+        """Takes back the plays since ``marks``, not the assignment."""
+        self._sent, self._found = marks
+
+    def as_try(self, name: str, *, foresight: bool) -> Try:
+        """The assignment as it is now."""
+        return Try(name, self.found / sum(self._sent), self.busiest, foresight, self.assignment)
+
+
 class _Climber:
     """Moves requests that share a prefix to one server, and keeps a move that does not make it worse.
 
-    ``assignment`` is changed in place.
+    No move makes the busiest server compute more than ``most_load`` times the mean.
     """
 
-    def __init__(self, prompts: Sequence[CachedPrompt], pool: Pool, assignment: Assignment) -> None:
+    def __init__(self, prompts: Sequence[CachedPrompt], pool: Pool, assignment: Assignment, most_load: float) -> None:
+        self.played = _Played(prompts, pool, assignment)
         self._prompts = prompts
-        self._pool = pool
-        self.assignment = assignment
+        self._servers = pool.servers
+        self._most_load = most_load
         self._random = Random(pool.seed)
-        self._found = play_assignment(prompts, assignment, pool.servers, pool.capacity)
         self._users: defaultdict[int, list[int]] = defaultdict(list)
         for number, prompt in enumerate(prompts):
             for node in prompt.nodes:
                 self._users[node].append(number)
 
-    @property
-    def found(self) -> int:
-        """Tokens found by the assignment as it is."""
-        return sum(self._found)
-
     def step(self) -> None:
         """Tries one move."""
+        played, assignment = self.played, self.played.assignment
         node = self._random.choice(self._random.choice(self._prompts).nodes)
-        target = self._random.randrange(self._pool.servers)
-        moved = [number for number in self._users[node] if self.assignment[number] != target]
+        target = self._random.randrange(self._servers)
+        moved = [number for number in self._users[node] if assignment[number] != target]
         # What most requests share cannot live at one server; such a move would only take long.
-        if not moved or len(moved) > len(self._prompts) // self._pool.servers:
+        if not moved or len(moved) > len(self._prompts) // self._servers:
             return
-        before = [(number, self.assignment[number]) for number in moved]
-        touched = {target, *(server for _, server in before)}
+        before = [(number, assignment[number]) for number in moved]
+        found, marks = played.found, played.marks()
         for number in moved:
-            self.assignment[number] = target
-        found = {server: self._play(server) for server in touched}
-        if sum(found.values()) >= sum(self._found[server] for server in touched):
-            for server, tokens in found.items():
-                self._found[server] = tokens
-        else:
+            assignment[number] = target
+        played.replay({target, *(server for _, server in before)})
+        if played.found < found or played.busiest > self._most_load:
+            played.reset(marks)
             for number, server in before:
-                self.assignment[number] = server
-
-    def _play(self, server: int) -> int:
-        here = (p for p, place in zip(self._prompts, self.assignment, strict=True) if place == server)
-        return play(here, self._pool.capacity)
+                assignment[number] = server

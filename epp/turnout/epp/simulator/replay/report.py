@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from turnout.epp.demo.report import percentile
-from turnout.epp.simulator.replay.ceiling import Ceiling
+from turnout.epp.simulator.replay.ceiling import Ceiling, Try
 from turnout.epp.simulator.replay.run import Outcome
 
 
@@ -105,20 +105,30 @@ def _three_digits(value: float) -> str:
 
 def ceiling_lines(ceiling: Ceiling) -> list[str]:
     """What the table's hit rates can be compared with."""
-    best, online = ceiling.best, ceiling.best_without_foresight
     return [
-        f"Best assignment found: {best.hit_rate:.1%} ({best.name})",
-        f"Best that knows no request before it comes: {online.hit_rate:.1%} ({online.name})",
+        f"Best assignment found: {_described(ceiling.best)}",
+        f"Best balanced assignment found: {_described(ceiling.best_balanced)}",
+        f"Best that knows no request before it comes: {_described(ceiling.best_without_foresight)}",
         f"One cache of the pool's capacity: {ceiling.one_cache:.1%}; without a limit: {ceiling.infinite:.1%}",
     ]
+
+
+def _described(tried: Try | None) -> str:
+    if tried is None:
+        return "none"
+    return f"{tried.hit_rate:.1%} ({tried.name}; the busiest server computes {tried.busiest:.1f}x the mean)"
 
 
 def ceiling_as_dict(ceiling: Ceiling) -> dict[str, object]:
     """The ceiling as it stands in JSON: every try by its name, and the bounds."""
     return {
         "best": ceiling.best.name,
+        "best_balanced": ceiling.best_balanced.name if ceiling.best_balanced else None,
         "best_without_foresight": ceiling.best_without_foresight.name,
-        "hit_rates": {tried.name: round(tried.hit_rate, 4) for tried in ceiling.tries},
+        "tries": {
+            tried.name: {"hit_rate": round(tried.hit_rate, 4), "busiest": round(tried.busiest, 2)}
+            for tried in ceiling.tries
+        },
         "one_cache": round(ceiling.one_cache, 4),
         "infinite": round(ceiling.infinite, 4),
     }
