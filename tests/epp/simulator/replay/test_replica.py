@@ -5,8 +5,9 @@ import pytest
 from turnout.epp.simulator.engine import EngineConfig
 from turnout.epp.simulator.replay.replica import Replica
 from turnout.epp.simulator.replay.virtual_time import run_virtually
+from turnout.epp.simulator.tokens import tokenize
 
-PROMPT = "four" * 1600
+PROMPT = tokenize("four" * 1600)
 
 
 def test_a_prompt_that_was_computed_before_is_found_in_the_cache() -> None:

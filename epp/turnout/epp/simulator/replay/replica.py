@@ -1,5 +1,8 @@
 """One simulated replica of a replay: its engine, and what a scrape of it tells the data layer."""
 
+from __future__ import annotations
+
+from array import array
 from collections.abc import Callable
 
 import xxhash
@@ -7,7 +10,7 @@ import xxhash
 from turnout.epp.simulator.driver import EngineDriver
 from turnout.epp.simulator.engine import Engine, EngineConfig
 from turnout.epp.simulator.sequence import GenerationRequest
-from turnout.epp.simulator.tokens import generate_words, tokenize
+from turnout.epp.simulator.tokens import generate_words
 from turnout.framework import EndpointMetrics, EndpointSpec
 
 PORT = 8000
@@ -33,7 +36,9 @@ class Replica:
         self._driver = EngineDriver(self._engine, 1.0, lambda: 1.0, lambda _: None)
         self.run = self._driver.run
 
-    async def answer(self, request_id: str, prompt: str, output_tokens: int, first_token: Callable[[], None]) -> int:
+    async def answer(
+        self, request_id: str, prompt: array[int], output_tokens: int, first_token: Callable[[], None]
+    ) -> int:
         """Generates a whole answer and calls ``first_token`` at its first; returns the prompt tokens found cached.
 
         Raises:
@@ -41,7 +46,7 @@ class Replica:
         """
         # Answers differ, so that what was generated takes room in the cache and is nobody else's prefix.
         output = generate_words(xxhash.xxh3_64_intdigest(request_id.encode(), seed=self._seed), output_tokens)
-        generation = self._driver.open(GenerationRequest(request_id, tokenize(prompt), output))
+        generation = self._driver.open(GenerationRequest(request_id, prompt, output))
         try:
             await generation.reach(1)
             first_token()

@@ -1,7 +1,10 @@
 """One replay: the requests of a trace arrive on virtual time, are routed, and answered by simulated engines."""
 
+from __future__ import annotations
+
 import asyncio
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +15,7 @@ from turnout.epp.simulator.replay.replica import Replica
 from turnout.epp.simulator.replay.routers import Placement, Router, RouterFactory
 from turnout.epp.simulator.replay.trace import TracedRequest
 from turnout.epp.simulator.replay.virtual_time import run_virtually
+from turnout.epp.simulator.tokens import tokenize
 from turnout.framework import Refusal
 
 MAX_ENDPOINTS = 1024
@@ -132,11 +136,14 @@ class _Replay:
         if isinstance(placed, Refusal):
             self._outcome.refused[placed.message] += 1
         else:
-            await self._answer(placed, request_id, prompt, request.output_tokens, arrived)
+            tokens = tokenize(prompt)
+            # Thousands of requests may wait in queues; their texts need not.
+            del prompt
+            await self._answer(placed, request_id, tokens, request.output_tokens, arrived)
         self._on_end()
 
     async def _answer(
-        self, placed: Placement, request_id: str, prompt: str, output_tokens: int, arrived: float
+        self, placed: Placement, request_id: str, prompt: array[int], output_tokens: int, arrived: float
     ) -> None:
         clock = asyncio.get_running_loop().time
         outcome = self._outcome
@@ -150,7 +157,7 @@ class _Replay:
         placed.accepted()
         cached = await replica.answer(request_id, prompt, output_tokens, first_token)
         outcome.durations.append(clock() - arrived)
-        placed.ended(len(prompt) // 4, output_tokens, cached)
+        placed.ended(len(prompt), output_tokens, cached)
 
     def _summed_up(self, router: Router, virtual_seconds: float) -> Outcome:
         outcome = self._outcome
