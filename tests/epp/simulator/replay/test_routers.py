@@ -168,3 +168,16 @@ async def test_an_empty_pool_refuses() -> None:
     outcome = await router.place("r", "text")
     assert isinstance(outcome, Refusal)
     assert outcome.message == "failed to find endpoint candidates for serving the request"
+
+
+async def test_a_configuration_that_reads_no_bodies_gets_none() -> None:
+    pool = Pool()
+    blind = CONFIG.replace("plugins:\n", "plugins:\n- type: passthrough-parser\n", 1)
+    pipeline = load_pipeline(f"{blind}requestHandler:\n  parsers: [{{pluginRef: passthrough-parser}}]\n")
+    placement = await placed(DirectorRouter(pipeline, pool.store, pool.clock, reads_responses=False), prompt="x" * 102)
+    load = pipeline.plugins["inflight-load-producer"]
+    assert isinstance(load, InFlightLoadProducer)
+    assert list(load.readings()) == []
+    assert sum(pool.in_flight()) == 1
+    placement.ended(26, 1, 0)
+    assert sum(pool.in_flight()) == 0

@@ -16,6 +16,7 @@ from turnout.epp.requests.dispatch import LoggedEnd
 from turnout.epp.requests.exchange import Exchange, RequestBody, RequestHead
 from turnout.epp.requests.leases import LeaseBook
 from turnout.epp.simulator.openai_responses import usage_of
+from turnout.epp.simulator.replay.trace import MAX_REQUESTS
 from turnout.framework import Endpoint, Headers, PluginError, Refusal, Termination
 
 MODEL = "replayed"
@@ -167,8 +168,9 @@ class _Failures(Observers):
 class DirectorRouter:
     """Routes as the server does, with the same director and plugins.
 
-    Plugins see of a response what Envoy would send: its head and its body only if they ask for them, unless
-    ``reads_responses``; always its end. Of a body they see two pieces, the one with the first token and the last.
+    The director sees what Envoy would send: the request's body only if a parser reads it, the response's head and body
+    only if plugins ask for them or with ``reads_responses``, else the end of the request from the access log. Of a
+    response's body it sees two pieces, the one with the first token and the last.
     """
 
     def __init__(
@@ -176,7 +178,8 @@ class DirectorRouter:
     ) -> None:
         self._failures = _Failures()
         self._clock = clock
-        self.leases = LeaseBook()
+        self.leases = LeaseBook(capacity=MAX_REQUESTS)
+        self._reads_requests = pipeline.reads_body
         self.reads_head = reads_responses or pipeline.reads_response_headers or pipeline.reads_response_body
         self.reads_body = reads_responses or pipeline.reads_response_body
         self._director = Director(
@@ -196,8 +199,6 @@ class DirectorRouter:
 
     async def place(self, request_id: str, prompt: str) -> Placement | Refusal:
         """Decides as for a streamed completion that came through Envoy."""
-        # Without max_tokens: clients do not know how long an answer will be, so plugins must not.
-        body = {"model": MODEL, "prompt": prompt, "stream": True, "stream_options": {"include_usage": True}}
         head = RequestHead(
             Headers(
                 [
@@ -209,11 +210,18 @@ class DirectorRouter:
             ),
             lease=request_id,
         )
-        outcome = self._director.refuse_early(head)
-        if outcome is not None:
-            return outcome
-        routed = await self._director.route(head, RequestBody(json.dumps(body).encode()))
-        return routed if isinstance(routed, Refusal) else _Directed(self, routed, self._clock)
+        refusal = self._director.refuse_early(head)
+        if refusal is not None:
+            return refusal
+        outcome = await self._director.route(head, self._body(prompt))
+        return outcome if isinstance(outcome, Refusal) else _Directed(self, outcome, self._clock)
+
+    def _body(self, prompt: str) -> RequestBody | None:
+        if not self._reads_requests:
+            return None
+        # Without max_tokens: clients do not know how long an answer will be, so plugins must not.
+        body = {"model": MODEL, "prompt": prompt, "stream": True, "stream_options": {"include_usage": True}}
+        return RequestBody(json.dumps(body).encode())
 
 
 class _Directed:
@@ -239,7 +247,7 @@ class _Directed:
         last_piece = f"data: {json.dumps(usage)}\n\ndata: [DONE]\n\n".encode()
         if self._router.reads_body:
             self._exchange.response_body(last_piece, last=True)
-        # What ends requests whose body the proxy does not show; for the others it comes late and has no effect.
+            return
         end = LoggedEnd(
             cause=Termination.NATURAL,
             status=200,
