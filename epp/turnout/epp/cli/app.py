@@ -11,6 +11,7 @@ from turnout.epp.cli.demo import demo
 from turnout.epp.cli.epp import epp
 from turnout.epp.cli.foreign_flags import separate
 from turnout.epp.cli.go_flags import from_go
+from turnout.epp.cli.kv_doctor import kv_doctor
 from turnout.epp.cli.replay import replay
 from turnout.epp.cli.sim_server import sim_server
 from turnout.epp.cli.up import up
@@ -30,6 +31,7 @@ def turnout(
 app.command("up")(up)
 app.command("epp")(epp)
 app.command("validate")(validate)
+app.command("kv-doctor")(kv_doctor)
 app.command("sim-server")(sim_server)
 app.command("demo")(demo)
 app.command("replay")(replay)

@@ -1,0 +1,1 @@
+"""Asks a running picker whether its knowledge of prefix caches is true."""
