@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 import sys
+import tempfile
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from pydantic import BaseModel
 
 from docs.blocks import ROOT, pages
 from docs.commands import flags
+from plugins.tokens.tokenizer_files import write_tokenizer
 from turnout.config import shipped_profiles
 from turnout.config.catalogue import KNOWN_TYPES
 from turnout.config.parameters import parameters_of
@@ -46,6 +48,7 @@ from turnout.framework import (
 )
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
 from turnout.plugins.prefix_cache.approximate import ApproxPrefixCacheProducer
+from turnout.plugins.tokens.producer import TokenizerFiles, TokenProducer, VllmRenderer
 
 Row = Sequence[str]
 Shape = Mapping[str, object]
@@ -95,7 +98,7 @@ def _parameter_rows(model: type[BaseModel], defaults: Mapping[str, object]) -> I
 def _rows_of(path: str, shape: Shape, schema: Shape, default: object, *, required: bool) -> Iterable[Row]:
     yield (f"`{path}`", _kind(shape, schema), "required" if required else _shown(default))
     items = shape.get("items")
-    inner = _resolved(items, schema) if isinstance(items, Mapping) else shape
+    inner = _resolved(items, schema) if isinstance(items, Mapping) else _where_given(shape, schema)
     properties, needed = inner.get("properties"), inner.get("required", ())
     if not isinstance(properties, Mapping) or not isinstance(needed, Sequence):
         return
@@ -113,6 +116,13 @@ def _resolved(shape: Shape, schema: Shape) -> Shape:
     if isinstance(reference, str) and isinstance(definitions, Mapping):
         return {**definitions[reference.rpartition("/")[2]], **{key: shape[key] for key in shape if key != "$ref"}}
     return shape
+
+
+def _where_given(shape: Shape, schema: Shape) -> Shape:
+    """The one shape of an optional value other than null."""
+    choices = shape.get("anyOf")
+    given = [choice for choice in choices if choice.get("type") != "null"] if isinstance(choices, list) else []
+    return _resolved(given[0], schema) if len(given) == 1 else shape
 
 
 def _kind(shape: Shape, schema: Shape) -> str:
@@ -217,7 +227,7 @@ def _read_at_a_scrape() -> CollectorRegistry:
     registry.register(PoolGauges("", "pool", _OnePool()))
     errors = ScrapeCounters(poll_errors=Counter(source=1), extract_errors=Counter({("source", "extractor"): 1}))
     registry.register(ScrapeErrors("", errors, str))
-    plugins = {"prefix": _compared_producer(), "load": _loaded_producer()}
+    plugins = {"prefix": _compared_producer(), "load": _loaded_producer(), **_token_producers()}
     registry.register(PluginReadings("", lambda: plugins, str, _unexpected))
     return registry
 
@@ -230,6 +240,12 @@ def _compared_producer() -> ApproxPrefixCacheProducer:
     end = Completion(result.endpoint, Termination.NATURAL, usage=Usage(prompt_tokens=1, cached_tokens=0))
     producer.response_complete(InferenceRequest("r"), state, end)
     return producer
+
+
+def _token_producers() -> Mapping[str, TokenProducer]:
+    with tempfile.TemporaryDirectory() as folder:
+        files = TokenizerFiles(str(write_tokenizer(Path(folder))))
+        return {"vllm": TokenProducer(vllm=VllmRenderer()), "local": TokenProducer(tokenizer=files)}
 
 
 def _loaded_producer() -> InFlightLoadProducer:

@@ -89,6 +89,8 @@ def _command(folder: Path, port: int, events_port: int, replay_port: int) -> Ite
     yield from ("nice", str(PYTHON), "-m", "vllm.entrypoints.openai.api_server")
     yield from ("--model", str(folder / MODEL), "--served-model-name", MODEL, "--load-format", "dummy")
     yield from ("--host", "127.0.0.1", "--port", str(port), "--dtype", "bfloat16", "--enforce-eager")
+    # Without the first the server refuses to show the token ids of requests; with the second, tests try templates.
+    yield from ("--enable-scale-out", "--trust-request-chat-template")
     yield from ("--max-model-len", str(MAX_MODEL_LEN), "--max-num-batched-tokens", "2048")
     yield from ("--max-num-seqs", str(MAX_NUM_SEQS), "--block-size", str(BLOCK_SIZE))
     # A small cache: its use is seen, and blocks leave it, within seconds.

@@ -242,3 +242,25 @@ async def test_a_body_sent_byte_by_byte_is_read(start: Start, client: aiohttp.Cl
 
     async with client.post(f"{server.url}/v1/completions", data=body()) as response:
         assert response.status == 200
+
+
+async def test_the_tokens_shown_are_those_that_the_engine_caches(start: Start, client: aiohttp.ClientSession) -> None:
+    server = await start(lora_names=("a",))
+    chat = {"model": "a", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
+    _, rendered = await post(client, f"{server.url}/v1/chat/completions/render", chat)
+    _, tokenized = await post(client, f"{server.url}/tokenize", chat)
+    _, answer = await post(client, f"{server.url}/v1/chat/completions", chat)
+    assert rendered["token_ids"] == tokenized["tokens"]
+    assert answer["usage"]["prompt_tokens"] == len(rendered["token_ids"])
+    _, completions = await post(client, f"{server.url}/v1/completions/render", {"prompt": "abcd"})
+    assert [prompt["token_ids"] for prompt in completions] == [[0x64636261]]
+
+
+@pytest.mark.parametrize("path", ["/v1/completions/render", "/v1/chat/completions/render", "/tokenize"])
+async def test_the_tokens_of_a_model_that_is_not_there_are_not_shown(
+    start: Start, client: aiohttp.ClientSession, path: str
+) -> None:
+    server = await start()
+    body = {"model": "other", "prompt": "x", "messages": [{"role": "user", "content": "x"}]}
+    status, answer = await post(client, f"{server.url}{path}", body)
+    assert (status, answer["error"]["message"]) == (404, "The model `other` does not exist.")

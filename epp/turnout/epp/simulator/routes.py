@@ -22,6 +22,7 @@ from turnout.epp.simulator.metrics_page import CONTENT_TYPE, MetricsPage
 from turnout.epp.simulator.openai_requests import ParsedRequest, RequestError, parse_chat, parse_completion
 from turnout.epp.simulator.openai_responses import DONE, ResponseFormat, Usage, error_body, models_body, usage_of
 from turnout.epp.simulator.options import SimServerOptions
+from turnout.epp.simulator.rendering import parse_tokenize, rendered_body, tokenized_body
 from turnout.epp.simulator.sequence import GenerationRequest
 from turnout.epp.simulator.tokens import generate_words
 
@@ -64,6 +65,9 @@ class SimRoutes:
             [
                 web.post(_COMPLETIONS, self._completions),
                 web.post(_CHAT, self._chat),
+                web.post(f"{_COMPLETIONS}/render", self._render_completion),
+                web.post(f"{_CHAT}/render", self._render_chat),
+                web.post("/tokenize", self._tokenize),
                 web.get("/v1/models", self._models),
                 web.get("/health", self._health),
                 web.get("/metrics", self._metrics),
@@ -78,6 +82,21 @@ class SimRoutes:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._generate(request, parse_chat(await request.read()))
+
+    async def _render_completion(self, request: web.Request) -> web.Response:
+        return self._rendered(parse_completion(await request.read()))
+
+    async def _render_chat(self, request: web.Request) -> web.Response:
+        return self._rendered(parse_chat(await request.read()))
+
+    def _rendered(self, parsed: ParsedRequest) -> web.Response:
+        self._lora_name(parsed.model)
+        return web.Response(body=rendered_body(parsed, self._options.max_model_len), content_type="application/json")
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        parsed = parse_tokenize(await request.read())
+        self._lora_name(parsed.model)
+        return web.Response(body=tokenized_body(parsed, self._options.max_model_len), content_type="application/json")
 
     async def _models(self, _: web.Request) -> web.Response:
         options = self._options
