@@ -568,13 +568,13 @@ def test_what_was_buffered_is_applied_in_small_portions() -> None:
     publisher = Publisher()
     consumer = following()
     consumer.do(consumer.stream.replayed([], 1.0, complete=False))
-    messages = [publisher.publish(store(block)) for block in range(100)]
+    messages = [publisher.publish(store(block)) for block in range(20)]
     consumer.take(messages)
     consumer.do(consumer.stream.replayed([], 1.0))
-    assert (len(consumer.held), consumer.stream.state) == (64, StreamState.REPLAYING)
+    assert (len(consumer.held), consumer.stream.state) == (16, StreamState.REPLAYING)
     assert consumer.stream.deadline < 1.0
     consumer.do(consumer.stream.tick(1.0))
-    assert (len(consumer.held), consumer.stream.state) == (100, StreamState.LIVE)
+    assert (len(consumer.held), consumer.stream.state) == (20, StreamState.LIVE)
 
 
 def test_a_replay_with_a_hole_is_asked_for_again_from_the_hole() -> None:

@@ -10,10 +10,14 @@ REMEMBERED_BATCHES = 4_096
 
 
 class Position(NamedTuple):
-    """The last applied batch of a stream, enough to resume it from a snapshot."""
+    """The last applied batch of a stream, enough to resume it from a snapshot.
+
+    ``history_complete`` says whether all batches before it were applied too.
+    """
 
     sequence: int
     checksum: int
+    history_complete: bool = False
 
 
 class RecentBatches:

@@ -33,7 +33,7 @@ __all__ = ["Action", "Apply", "EventStream", "Position", "RequestReplay", "Reset
 MAX_BUFFERED = 4_096
 MAX_BUFFERED_BYTES = 16 * 1024 * 1024
 
-APPLIED_AT_ONCE = 64
+APPLIED_AT_ONCE = 16
 """Buffered batches that one call applies; the stream then wants to be called again at once."""
 
 LOST_AFTER_SECONDS = 10.0
@@ -112,7 +112,7 @@ class EventStream:
         self.counters = StreamCounters()
         self.reason = ""
         self.verified = resume is None
-        self.history_complete = True
+        self.history_complete = resume is None or resume.history_complete
         self._can_replay = can_replay
         self._phase = _Phase.OFFLINE
         self._lost = False
@@ -120,7 +120,7 @@ class EventStream:
         self._heard_at = now
         # Whether anything was told that a Reset would have to drop.
         self._holding = resume is not None
-        self._applied = -1
+        self._applied = -1 if resume is None else resume.sequence
         # False where the next message is taken for the first one, whatever its number.
         self._knows_next = True
         self._recent = RecentBatches()
@@ -132,7 +132,6 @@ class EventStream:
         self._replay_allowed_at = -math.inf
         self._replay_interval = FIRST_REPLAY_INTERVAL_SECONDS
         if resume is not None:
-            self._applied = resume.sequence
             self._recent.restore(resume)
 
     @property
@@ -147,7 +146,8 @@ class EventStream:
     @property
     def position(self) -> Position | None:
         """The last applied batch; None if there is none."""
-        return self._recent.last
+        last = self._recent.last
+        return last and last._replace(history_complete=self.history_complete)
 
     @property
     def deadline(self) -> float:
