@@ -3,7 +3,7 @@ import pytest
 from turnout.config import DEFAULT_CONFIG, load_pipeline, shipped_profiles
 from turnout.config.document import read_document
 
-NAMES = ["bursts", "default", "load-only", "lora", "prefix-and-load", "sessions", "turnout-default"]
+NAMES = ["bursts", "default", "load-only", "lora", "precise-prefix", "prefix-and-load", "sessions", "turnout-default"]
 
 
 def test_these_profiles_are_shipped() -> None:

@@ -5,6 +5,7 @@ from turnout.plugins.prefix_cache.precise_config import (
     IndexerConfig,
     InMemoryConfig,
     KVBlockIndexConfig,
+    KVEventsConfig,
     TokenProcessorConfig,
 )
 
@@ -43,5 +44,7 @@ def test_the_size_of_a_block_has_a_former_name_and_a_default() -> None:
     assert TokenProcessorConfig(block_size_tokens=0).size == 16
     with pytest.raises(ValueError, match="block_size_tokens must be at least 0, got -1"):
         TokenProcessorConfig(block_size_tokens=-1)
+    with pytest.raises(ValueError, match="zmq_endpoint must begin with tcp:// or ipc://, got '5557'"):
+        KVEventsConfig(zmq_endpoint="5557")
     with pytest.raises(ValueError, match="size must be at least 1, got 0"):
         InMemoryConfig(0)

@@ -41,6 +41,12 @@ def state_with(matches: PrefixMatches, producer: str = "") -> CycleState:
             [0.75, 0.25, 0.0],
             id="half length, half fraction",
         ),
+        pytest.param(
+            PrefixCacheScorer(),
+            PrefixMatches({"default/a": 64, "default/b": 64}, 64, 64, {"default/b": 0.8}),
+            [1.0, 0.8, 0.0],
+            id="blocks in slower memory",
+        ),
     ],
 )
 def test_matches_become_scores(scorer: PrefixCacheScorer, matches: PrefixMatches, expected: list[float]) -> None:

@@ -50,8 +50,9 @@ class EngineBlocks:
 
     @property
     def blocks(self) -> int:
-        """Blocks held now, over all ranks and tiers."""
-        return sum(len(rank.site) for rank in self._ranks.values())
+        """Blocks announced and held now, over all ranks and tiers."""
+        expected = self._tiers.expected
+        return sum(len(rank.site) - len(rank.site.shelves[expected].keys) for rank in self._ranks.values())
 
     def apply(self, batch: EventBatch) -> None:
         """Takes in one batch, event after event."""

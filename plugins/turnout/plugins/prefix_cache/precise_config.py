@@ -120,6 +120,9 @@ class KVEventsConfig:
     engines connect to this process and name themselves in the topic, ``kv@<ip>:<port>@<model>``; topics that do not
     begin with ``topic_filter`` are passed over. ``concurrency`` and ``engine_type`` have no effect: one event loop does
     the work, and the form of an event is recognised by itself.
+
+    Raises:
+        ValueError: ``zmq_endpoint`` is no address of ZMQ's.
     """
 
     zmq_endpoint: str = ""
@@ -128,3 +131,7 @@ class KVEventsConfig:
     engine_type: EngineType = "vllm"
     discover_pods: bool = True
     pod_discovery_config: PodDiscoveryConfig = _DEFAULT_PODS
+
+    def __post_init__(self) -> None:
+        if self.zmq_endpoint and not self.zmq_endpoint.startswith(("tcp://", "ipc://")):
+            raise ValueError(f"zmq_endpoint must begin with tcp:// or ipc://, got {self.zmq_endpoint!r}")

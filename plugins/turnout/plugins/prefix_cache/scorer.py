@@ -9,6 +9,8 @@ from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES
 class PrefixCacheScorer:
     """Scores the matched fraction of the prompt's blocks; without blocks everyone scores 0.
 
+    Blocks that the engine keeps in slower memory count as much as their producer says that they are worth.
+
     ``match_length_weight`` w, 0 to 1, mixes in how long the match is: w * min(1, matched tokens /
     ``match_length_scale_tokens``)^2 + (1 - w) * matched fraction. ``prefix_match_info_producer_name`` is the
     plugin whose matches are read; empty means ``approx-prefix-cache-producer``.
@@ -38,11 +40,11 @@ class PrefixCacheScorer:
         if matches is None or not matches.blocks or not matches.total_blocks:
             return [0.0] * len(endpoints)
         matched, total = matches.blocks, matches.total_blocks
-        if not self._weight:
+        if not self._weight and not matches.weights:
             return [matched.get(endpoint.name, 0) / total for endpoint in endpoints]
-        size = matches.block_size_tokens
-        return [self._blend(matched.get(endpoint.name, 0), total, size) for endpoint in endpoints]
+        worth = [matched.get(endpoint.name, 0) * matches.weights.get(endpoint.name, 1.0) for endpoint in endpoints]
+        return [self._blend(blocks, total, matches.block_size_tokens) for blocks in worth]
 
-    def _blend(self, matched: int, total: int, block_size_tokens: int) -> float:
+    def _blend(self, matched: float, total: int, block_size_tokens: int) -> float:
         length = min(1.0, matched * block_size_tokens / self._scale_tokens)
         return min(1.0, self._weight * length**2 + (1.0 - self._weight) * matched / total)
