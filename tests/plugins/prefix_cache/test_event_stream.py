@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from turnout.plugins.prefix_cache.event_stream import (
-    MAX_BUFFERED,
     Action,
     Apply,
     EventStream,
@@ -18,6 +17,7 @@ from turnout.plugins.prefix_cache.event_stream import (
     StreamState,
 )
 from turnout.plugins.prefix_cache.kv_events import AllCleared, BlocksRemoved, BlocksStored, EventBatch
+from turnout.plugins.prefix_cache.message_buffer import MAX_BUFFERED
 
 CLEAR: list[object] = ["AllBlocksCleared"]
 JUNK = b"\xc1"
@@ -201,11 +201,11 @@ class StreamBetweenPublisherAndConsumer(RuleBasedStateMachine):
             del served[data.draw(st.integers(1, len(served) - 1))]
 
     @precondition(lambda self: self.consumer.served is not None)
-    @rule(chunk=st.integers(0, 3))
-    def deliver_replay(self, chunk: int) -> None:
+    @rule(chunk=st.integers(0, 3), ends=st.booleans())
+    def deliver_replay(self, chunk: int, ends: bool) -> None:
         answer, self.consumer.served = self.consumer.served or [], None
         self.consumer.do(self.stream.replayed(answer[:chunk], self.now, complete=False))
-        if self.consumer.request is None:
+        if self.consumer.request is None and ends:
             self.consumer.do(self.stream.replayed(answer[chunk:], self.now))
 
     @precondition(lambda self: self.consumer.request is not None)
@@ -257,7 +257,7 @@ class StreamBetweenPublisherAndConsumer(RuleBasedStateMachine):
     def settle(self) -> None:
         for _ in range(1_000):
             if self.consumer.served is not None:
-                self.deliver_replay(0)
+                self.deliver_replay(0, True)
             elif self.wire:
                 self.deliver(1, 1)
             elif self.consumer.request is not None:
@@ -589,6 +589,34 @@ def test_a_replay_with_a_hole_is_asked_for_again_from_the_hole() -> None:
     consumer.answer(publisher)
     assert consumer.held == {0, 1, 2, 3}
     assert consumer.resets == []
+
+
+def test_a_replay_whose_end_got_lost_is_continued() -> None:
+    publisher = Publisher()
+    for block in range(4):
+        publisher.publish(store(block))
+    consumer = following()
+    consumer.do(consumer.stream.replayed(publisher.replay(0)[:3], 1.0, complete=False))
+    assert consumer.stream.deadline == 3.0
+    consumer.do(consumer.stream.tick(3.0))
+    assert (consumer.held, consumer.request) == ({0, 1, 2}, 2)
+    consumer.answer(publisher, 3.0)
+    assert consumer.held == {0, 1, 2, 3}
+    assert consumer.resets == []
+    assert consumer.stream.state is StreamState.LIVE
+
+
+def test_a_replay_that_only_repeats_the_last_batch_and_stalls_has_failed() -> None:
+    publisher = Publisher()
+    publisher.publish(store(1))
+    publisher.publish(store(2))
+    consumer = live(publisher)
+    consumer.do(consumer.stream.disconnected(1.0))
+    consumer.do(consumer.stream.connected(2.0))
+    consumer.do(consumer.stream.replayed(publisher.replay(1), 2.0, complete=False))
+    consumer.do(consumer.stream.tick(4.0))
+    assert consumer.resets == ["a replay failed"]
+    assert consumer.stream.counters.replay_failures == 1
 
 
 def test_after_three_failed_replays_the_stream_goes_on_without() -> None:

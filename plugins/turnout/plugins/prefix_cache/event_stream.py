@@ -14,24 +14,21 @@ left and says so in ``history_complete``; blocks stored before are then unknown,
 none after it shows no gap, so a quiet publisher is asked for its last batch now and then. Without replays, everything
 that would have to be verified is dropped instead.
 
-Bounds: ``MAX_BUFFERED`` live messages of together ``MAX_BUFFERED_BYTES`` wait for a replay; replays are asked for at
-growing intervals until the stream has been calm for ``CALM_SECONDS``.
+Bounds: live messages that wait for a replay are bounded by ``MessageBuffer``, and where they do not fit, everything
+starts over; replays are asked for at growing intervals until the stream has been calm for ``CALM_SECONDS``.
 """
 
 import enum
 import math
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from turnout.plugins.prefix_cache.checksums import Position, RecentBatches
 from turnout.plugins.prefix_cache.kv_events import EventBatch, UndecodableError, decode_batch
+from turnout.plugins.prefix_cache.message_buffer import MessageBuffer
 from turnout.plugins.prefix_cache.stream_counters import StreamCounters
 
 __all__ = ["Action", "Apply", "EventStream", "Position", "RequestReplay", "Reset", "StreamCounters", "StreamState"]
-
-MAX_BUFFERED = 4_096
-MAX_BUFFERED_BYTES = 16 * 1024 * 1024
 
 APPLIED_AT_ONCE = 16
 """Buffered batches that one call applies; the stream then wants to be called again at once."""
@@ -41,6 +38,9 @@ LOST_AFTER_SECONDS = 10.0
 
 REPLAY_TIMEOUT_SECONDS = 10.0
 """A replay fails when nothing of it has arrived for so long."""
+
+REPLAY_STALL_SECONDS = 2.0
+"""A replay that has begun and then says nothing for so long has lost its end on the way."""
 
 REPLAY_ATTEMPTS = 3
 """So many failures in a row, and the stream goes on without replays until the next connection."""
@@ -124,8 +124,7 @@ class EventStream:
         # False where the next message is taken for the first one, whatever its number.
         self._knows_next = True
         self._recent = RecentBatches()
-        self._buffered: deque[tuple[int, bytes]] = deque()
-        self._buffered_bytes = 0
+        self._buffered = MessageBuffer()
         self._request: _Request | None = None
         self._progress_at = now
         self._failures = 0
@@ -159,7 +158,7 @@ class EventStream:
         if self._phase is _Phase.LIVE and self._buffered:
             return -math.inf
         if self._request is not None:
-            return self._progress_at + REPLAY_TIMEOUT_SECONDS
+            return self._progress_at + (REPLAY_STALL_SECONDS if self._request.answered else REPLAY_TIMEOUT_SECONDS)
         if not self._can_replay:
             return math.inf
         return (self._heard_at if self._replays_work else self._progress_at) + PROBE_AFTER_SECONDS
@@ -237,13 +236,13 @@ class EventStream:
         if self._phase is _Phase.LIVE and self._buffered:
             return self._apply_buffered(now)
         if self._request is not None:
-            return self.replay_failed(now)
+            return self._give_up(self._request, now)
         return self._want_replay(now) if self._phase is _Phase.WAITING else self._ask(now)
 
     def _lose_connection(self, now: float) -> list[Action]:
         self._enter(_Phase.OFFLINE, now)
         self._request = None
-        self._clear_buffer()
+        self._buffered.clear()
         if self._can_replay and self.verified and self._knows_next:
             self.verified = not self._holding
             return []
@@ -289,7 +288,7 @@ class EventStream:
 
     def _want_replay(self, now: float) -> list[Action]:
         # The replay will have what is buffered: all of it was published before.
-        self._clear_buffer()
+        self._buffered.clear()
         self._request = None
         if now < self._replay_allowed_at:
             self._enter(_Phase.WAITING, now)
@@ -322,6 +321,13 @@ class EventStream:
             request.has_hole = True
             return []
         return self._take(sequence, payload, now)
+
+    def _give_up(self, request: _Request, now: float) -> Sequence[Action]:
+        if self._phase is _Phase.LIVE or self._applied <= request.start:
+            return self.replay_failed(now)
+        # Publishers drop replies that are not taken off them quickly enough, the last one too.
+        request.has_hole = True
+        return self._end_replay(request, now)
 
     def _end_replay(self, request: _Request, now: float) -> list[Action]:
         self._request = None
@@ -378,23 +384,16 @@ class EventStream:
         return [Apply(batch)]
 
     def _buffer(self, sequence: int, payload: bytes, now: float) -> list[Action]:
-        self._buffered.append((sequence, payload))
-        self._buffered_bytes += len(payload)
-        if len(self._buffered) <= MAX_BUFFERED and self._buffered_bytes <= MAX_BUFFERED_BYTES:
+        if self._buffered.add(sequence, payload):
             return []
         self.counters.overflows += 1
         return self._start_over("too many batches arrived during a replay", now)
-
-    def _clear_buffer(self) -> None:
-        self._buffered.clear()
-        self._buffered_bytes = 0
 
     def _apply_buffered(self, now: float) -> list[Action]:
         actions: list[Action] = []
         for _ in range(min(APPLIED_AT_ONCE, len(self._buffered))):
             if self._phase is not _Phase.LIVE or not self._buffered:
                 break
-            sequence, payload = self._buffered.popleft()
-            self._buffered_bytes -= len(payload)
+            sequence, payload = self._buffered.pop()
             actions += self._take(sequence, payload, now)
         return actions
