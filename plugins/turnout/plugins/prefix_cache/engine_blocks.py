@@ -8,10 +8,10 @@ under the same names before, so they get the keys that these have.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from turnout.plugins.prefix_cache.blocks import by_number, chain_root, hash_tokens
-from turnout.plugins.prefix_cache.held import HeldBlocks, Site
+from turnout.plugins.prefix_cache.held import HeldBlocks, Shelf, Site
 from turnout.plugins.prefix_cache.kv_events import AllCleared, BlocksRemoved, BlocksStored, EventBatch
 from turnout.plugins.prefix_cache.tiers import Tiers
 
@@ -96,6 +96,57 @@ class EngineBlocks:
             return None
         self._held.store(rank.site, self._tiers.expected, blocks)
         return rank.site
+
+    # --- for a snapshot ----------------------------------------------------------------------------------
+
+    @property
+    def groups(self) -> dict[int, int]:
+        """By rank the group of layers whose blocks are kept, where it is known."""
+        return {number: rank.group for number, rank in self._ranks.items() if rank.group is not None}
+
+    def announced(self) -> Iterator[tuple[int, int, Shelf]]:
+        """(rank, tier, blocks) of everything that was announced; to be read before the index changes."""
+        for number, rank in self._ranks.items():
+            for tier, shelf in enumerate(rank.site.shelves):
+                if tier != self._tiers.expected and shelf.keys:
+                    yield number, tier, shelf
+
+    def put_back(self, number: int, tier: int, blocks: Sequence[tuple[int, int]]) -> None:
+        """Holds blocks that were announced in an earlier life, each as (the engine's name, our key).
+
+        Raises:
+            ValueError: there is no such rank or tier.
+        """
+        rank = self._rank(number)
+        if rank is None or not 0 <= tier < self._tiers.expected:
+            raise ValueError(f"there is no rank {number} or no tier {tier}")
+        self._held.store(rank.site, tier, blocks)
+
+    def put_back_copies(self, number: int, tier: int, name: int, copies: int) -> None:
+        """Holds so many further copies of a block that was put back.
+
+        Raises:
+            ValueError: the block was not put back, or the number is not positive.
+        """
+        rank = self._ranks.get(number)
+        if rank is None or copies < 1 or name not in rank.site.shelves[tier].keys:
+            raise ValueError(f"{copies} copies of a block that is not there")
+        rank.site.shelves[tier].copies[name] = copies
+
+    def resume(self, block_size: int, groups: Mapping[int, int]) -> None:
+        """Goes on where an earlier life ended.
+
+        Raises:
+            ValueError: the block size makes no sense.
+        """
+        if not 0 <= block_size <= MAX_BLOCK_SIZE:
+            raise ValueError(f"a block size of {block_size} tokens")
+        self.block_size = block_size
+        for number, group in groups.items():
+            if (rank := self._ranks.get(number)) is not None:
+                rank.group = group
+
+    # --- inside ------------------------------------------------------------------------------------------
 
     def _skip(self, reason: str, count: int) -> None:
         if count:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from turnout.framework import Endpoint
 from turnout.plugins.prefix_cache.engine_blocks import EngineBlocks, KnownAdapters
-from turnout.plugins.prefix_cache.event_stream import Action, Apply, EventStream, Reset, StreamState
+from turnout.plugins.prefix_cache.event_stream import Action, Apply, EventStream, Position, Reset, StreamState
 from turnout.plugins.prefix_cache.held import HeldBlocks, Match, Site
 from turnout.plugins.prefix_cache.publishers import Publisher
 from turnout.plugins.prefix_cache.tiers import Tiers
@@ -35,6 +35,15 @@ class Followed:
         return self.is_believed and (self.stream.history_complete or self.blocks.is_all_told)
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a publisher had announced, up to a place in its stream, in an earlier life of this process."""
+
+    publisher: Publisher
+    blocks: EngineBlocks
+    position: Position
+
+
 @dataclass(slots=True)
 class _Expectation:
     expires_at: float
@@ -56,6 +65,15 @@ class EngineIndex:
         self._tiers = tiers
         self._expected: deque[_Expectation] = deque()
         self._next_name = 0
+        self._restored: dict[str, Restored] = {}
+
+    def blocks_of(self, name: str) -> EngineBlocks:
+        """Room for the blocks of an endpoint."""
+        return EngineBlocks(name, self.held, self._tiers, self.adapters)
+
+    def restored(self, name: str, restored: Restored) -> None:
+        """Keeps this until endpoints are followed the next time; then it is used, or dropped."""
+        self._restored[name] = restored
 
     def follow(self, publishers: Mapping[str, Publisher], now: float) -> None:
         """Follows these endpoints, by name, and no others. One whose publisher stays keeps all that is known of it."""
@@ -63,9 +81,18 @@ class EngineIndex:
             self.followed.pop(name).blocks.close()
         for name, publisher in publishers.items():
             if name not in self.followed:
-                blocks = EngineBlocks(name, self.held, self._tiers, self.adapters)
-                stream = EventStream(can_replay=publisher.can_replay, now=now)
-                self.followed[name] = Followed(publisher, stream, blocks)
+                self.followed[name] = self._begun(name, publisher, now)
+        for restored in self._restored.values():
+            restored.blocks.close()
+        self._restored.clear()
+
+    def _begun(self, name: str, publisher: Publisher, now: float) -> Followed:
+        restored = self._restored.get(name)
+        if restored is None or restored.publisher != publisher:
+            return Followed(publisher, EventStream(can_replay=publisher.can_replay, now=now), self.blocks_of(name))
+        del self._restored[name]
+        stream = EventStream(can_replay=publisher.can_replay, now=now, resume=restored.position)
+        return Followed(publisher, stream, restored.blocks)
 
     def act(self, followed: Followed, actions: Sequence[Action]) -> None:
         """Does what the endpoint's stream asks of the index."""

@@ -90,7 +90,6 @@ class Followers:
             replay_address=publisher.replay or None,
             resume=before.position,
         )
-        subscriber.stream.history_complete = before.history_complete
         followed.stream = subscriber.stream
         try:
             await subscriber.run()

@@ -32,8 +32,11 @@ _Masks = list[dict[int, int]]
 
 
 @dataclass(slots=True)
-class _Shelf:
-    """The blocks of one site in one tier. ``keys`` maps the engine's names to ours; the counts are of further ones."""
+class Shelf:
+    """The blocks of one site in one tier, which only the index changes.
+
+    ``keys`` maps the engine's names to ours; the counts are of further ones.
+    """
 
     keys: dict[int, int] = field(default_factory=dict)
     copies: dict[int, int] = field(default_factory=dict)
@@ -45,7 +48,7 @@ class _Retired:
     """What is left of a cleared site until its memory is free."""
 
     slot: int
-    shelves: list[_Shelf]
+    shelves: list[Shelf]
 
 
 class Site:
@@ -56,7 +59,7 @@ class Site:
     def __init__(self, endpoint: str, slot: int, tiers: int) -> None:
         self.endpoint = endpoint
         self.slot = slot
-        self.shelves = [_Shelf() for _ in range(tiers)]
+        self.shelves = [Shelf() for _ in range(tiers)]
 
     def key_of(self, name: int) -> int | None:
         """Our key of the block that the engine calls so, in whatever tier it lies."""
@@ -121,7 +124,7 @@ class HeldBlocks:
         if not any(shelf.keys for shelf in site.shelves):
             return
         self._retire(site)
-        site.shelves = [_Shelf() for _ in self._weights]
+        site.shelves = [Shelf() for _ in self._weights]
         self._take_slot(site)
 
     def clear_tier(self, site: Site, tier: int) -> None:
@@ -132,7 +135,7 @@ class HeldBlocks:
     def leave(self, site: Site) -> None:
         """The site is gone; what is asked of it from now on finds it empty."""
         self._retire(site)
-        site.shelves = [_Shelf() for _ in self._weights]
+        site.shelves = [Shelf() for _ in self._weights]
 
     def _take_slot(self, site: Site) -> None:
         if self._free_slots:
@@ -210,7 +213,7 @@ class HeldBlocks:
         shelf.copies.pop(name, None)
         self._drop(shelf, tier, name, 1 << site.slot)
 
-    def _drop(self, shelf: _Shelf, tier: int, name: int, bit: int) -> None:
+    def _drop(self, shelf: Shelf, tier: int, name: int, bit: int) -> None:
         key = shelf.keys.pop(name)
         self._count -= 1
         self._counts[tier] -= 1

@@ -1,8 +1,6 @@
 """The approximate index as bytes by endpoint."""
 
 import asyncio
-import sys
-from array import array
 from collections.abc import Mapping
 from itertools import islice
 
@@ -11,7 +9,7 @@ import msgspec
 from turnout.plugins.prefix_cache.agreement import Agreement
 from turnout.plugins.prefix_cache.index import PrefixIndex
 from turnout.plugins.prefix_cache.roll_call import RollCall
-from turnout.plugins.prefix_cache.snapshot import SnapshotError
+from turnout.plugins.prefix_cache.snapshot import BYTES_OF_A_NUMBER, SnapshotError, packed, unpacked
 
 KIND = "approximate prefix index 1"
 """Another number when block hashes are made in another way."""
@@ -20,8 +18,6 @@ MAX_BLOCKS = 50_000
 """Of one endpoint: more would hold up the event loop for more than a few milliseconds."""
 
 BLOCKS_IN_A_STEP = 2_000
-
-_BYTES = 8
 
 
 class _Held(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -60,8 +56,9 @@ class IndexSnapshot:
             return
         self._agreement.resume(name, held.queries, held.hits)
         self._roll_call.expect(name)
-        for end in range(len(held.blocks), 0, -BLOCKS_IN_A_STEP * _BYTES):
-            chain = _hashes(held.blocks[max(0, end - BLOCKS_IN_A_STEP * _BYTES) : end])
+        blocks = unpacked(held.blocks)
+        for end in range(len(blocks), 0, -BLOCKS_IN_A_STEP):
+            chain = blocks[max(0, end - BLOCKS_IN_A_STEP) : end]
             self._index.add(name, chain, self._index.held(name) + len(chain))
             await asyncio.sleep(0)
             if name not in self._index:
@@ -69,8 +66,7 @@ class IndexSnapshot:
 
     def _copied(self, name: str) -> bytes:
         queries, hits = self._agreement.engine_totals(name) or (-1.0, -1.0)
-        blocks = array("Q", islice(self._index.blocks(name), MAX_BLOCKS))
-        return msgspec.msgpack.encode(_Held(queries, hits, _little_endian(blocks).tobytes()))
+        return msgspec.msgpack.encode(_Held(queries, hits, packed(islice(self._index.blocks(name), MAX_BLOCKS))))
 
     def _restarted_since(self, name: str, held: _Held) -> bool:
         totals = self._agreement.engine_totals(name)
@@ -82,16 +78,6 @@ def _decoded(content: bytes) -> _Held:
         held = msgspec.msgpack.decode(content, type=_Held)
     except msgspec.MsgspecError as error:
         raise SnapshotError(f"the content of an endpoint is damaged: {error}") from None
-    if len(held.blocks) % _BYTES:
+    if len(held.blocks) % BYTES_OF_A_NUMBER:
         raise SnapshotError("the content of an endpoint is damaged: it ends in the middle of a block")
     return held
-
-
-def _hashes(encoded: bytes) -> "array[int]":
-    return _little_endian(array("Q", encoded))
-
-
-def _little_endian(blocks: "array[int]") -> "array[int]":
-    if sys.byteorder == "big":
-        blocks.byteswap()
-    return blocks

@@ -1,8 +1,10 @@
 """Knows what engines have cached from the events that they publish."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from turnout.framework import (
     PROMPT,
@@ -26,6 +28,8 @@ from turnout.plugins.prefix_cache.precise_config import IndexerConfig, KVEventsC
 from turnout.plugins.prefix_cache.precise_findings import ADVICE, figures, findings
 from turnout.plugins.prefix_cache.precise_matches import TokenChain, chains_of, join
 from turnout.plugins.prefix_cache.precise_readings import event_readings, index_readings
+from turnout.plugins.prefix_cache.precise_snapshot import KIND, PreciseSnapshot
+from turnout.plugins.prefix_cache.snapshot import SnapshotKeeper
 from turnout.plugins.prefix_cache.tiers import Tiers
 from turnout.plugins.tokens.keys import TOKENIZED_PROMPT, TokenizedPrompt
 
@@ -58,6 +62,9 @@ class PrecisePrefixCacheProducer:
     With ``speculative_indexing`` the blocks of a dispatched prompt count as held for ``speculative_ttl``, or until the
     engine clears its cache, so that the second request of a burst finds what the first is about to leave.
 
+    With a ``snapshot_path`` what was announced, and beside it (``.sent``) what was sent, is written there every
+    ``snapshot_interval_seconds``; after a start it is used as far as the engines' replay sockets confirm it.
+
     Memory for blocks is bounded by ``max_index_bytes`` and by ``indexer_config``; see ``HeldBlocks``.
 
     Raises:
@@ -75,6 +82,8 @@ class PrecisePrefixCacheProducer:
         speculative_indexing: bool = False,
         speculative_ttl: timedelta = timedelta(seconds=2),
         max_index_bytes: int = DEFAULT_MAX_INDEX_BYTES,
+        snapshot_path: str = "",
+        snapshot_interval_seconds: float = 60.0,
         token_producer_name: str = "",
         name: PluginName = DEFAULT_NAME,
     ) -> None:
@@ -92,12 +101,17 @@ class PrecisePrefixCacheProducer:
         self._matches_key = PREFIX_MATCHES.of(name)
         self._looked_key = StateKey[_Looked]("token-chains", producer=name)
         self._prediction_key = StateKey[Prediction]("cached-token-prediction", producer=name)
-        self._guess = ApproxPrefixCacheProducer(name=PluginName(f"{name}/sent"))
+        self._guess = ApproxPrefixCacheProducer(
+            snapshot_path=f"{snapshot_path}.sent" if snapshot_path else "",
+            snapshot_interval_seconds=snapshot_interval_seconds,
+            name=PluginName(f"{name}/sent"),
+        )
         self._guess_key = PREFIX_MATCHES.of(f"{name}/sent")
         self.reads = (self._tokens_key,)
         self.optional_reads = (PROMPT,)
         self.writes = (self._matches_key,)
         self._index = EngineIndex(tiers, indexer_config.max_blocks(max_index_bytes))
+        self._keeper = self._keeper_of(snapshot_path, snapshot_interval_seconds) if snapshot_path else None
         self._followers = Followers(self._index, kv_events_config)
         self._agreement = Agreement(advice=ADVICE)
         self._requests = 0
@@ -192,8 +206,19 @@ class PrecisePrefixCacheProducer:
         self._followers.endpoints_changed(endpoints)
 
     async def run(self) -> None:
-        """Reads events until cancelled."""
-        await self._followers.run()
+        """Reads events until cancelled, and keeps the snapshots if they are configured."""
+        if self._keeper is None:
+            await self._followers.run()
+            return
+        await self._keeper.load_once()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._followers.run())
+            tasks.create_task(self._keeper.run())
+            tasks.create_task(self._guess.run())
+
+    def _keeper_of(self, path: str, interval_seconds: float) -> SnapshotKeeper:
+        content = PreciseSnapshot(self._index)
+        return SnapshotKeeper(Path(path), KIND, interval_seconds, content.restore, content.copy)
 
     # --- figures -----------------------------------------------------------------------------------------
 

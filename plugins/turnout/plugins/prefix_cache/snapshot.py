@@ -7,9 +7,11 @@ map of endpoint names to bytes that only their writer understands. A file is rep
 import asyncio
 import logging
 import os
+import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from array import array
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,10 +26,28 @@ MAX_FILE_BYTES = 256 * 1024 * 1024
 MAX_AGE_SECONDS = 3600.0
 """What engines held an hour ago says little about now."""
 
+BYTES_OF_A_NUMBER = 8
+
 # A thread outlives the task that waited for it, and may still write when the next one begins.
 _writing = threading.Lock()
 
 _log = logging.getLogger(__name__)
+
+
+def packed(numbers: Iterable[int]) -> bytes:
+    """64-bit numbers, 8 bytes each, little-endian."""
+    return _little_endian(array("Q", numbers)).tobytes()
+
+
+def unpacked(encoded: bytes) -> "array[int]":
+    """The numbers that ``packed`` wrote; the length is a multiple of 8."""
+    return _little_endian(array("Q", encoded))
+
+
+def _little_endian(numbers: "array[int]") -> "array[int]":
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 class SnapshotError(ValueError):
@@ -108,12 +128,16 @@ class SnapshotKeeper:
 
     async def run(self) -> None:
         """Until cancelled; another call goes on without reading the file again."""
-        if not self._was_read:
-            self._was_read = True
-            await self.load()
+        await self.load_once()
         while True:
             await asyncio.sleep(self.interval_seconds)
             await self.save()
+
+    async def load_once(self) -> None:
+        """Reads the file, the first time that it is called."""
+        if not self._was_read:
+            self._was_read = True
+            await self.load()
 
     async def load(self) -> None:
         """Reads the file, if there is one, and restores what makes sense of it."""
