@@ -1,5 +1,6 @@
 import asyncio
 import random
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.generated import decided, endpoint_lists, produce
+from plugins.generated import decided, ended, endpoint_lists, produce
 from turnout.framework import (
     Completion,
     CounterReading,
+    CycleState,
     Endpoint,
     EndpointMetrics,
     GaugeReading,
@@ -165,8 +167,51 @@ def test_a_prompt_of_1024_tokens_is_cut_into_blocks(
 def test_an_endpoint_remembers_no_more_than_its_cache_holds(
     producer: ApproxPrefixCacheProducer, endpoint: Endpoint, kept: int
 ) -> None:
-    send(producer, text(16), decided(endpoint), [endpoint])
+    state = produce(producer, make_request(), make_state(text(16)), [endpoint])
+    producer.pre_request(make_request(), state, decided(endpoint))
+    producer.response_complete(make_request(), state, ended(endpoint))
     assert look_up(producer, text(16), [endpoint]).blocks == {endpoint.name: kept}
+
+
+def dispatched(producer: ApproxPrefixCacheProducer, prompt: str, endpoint: Endpoint) -> CycleState:
+    state = produce(producer, make_request(), make_state(prompt), [endpoint])
+    producer.pre_request(make_request(), state, decided(endpoint))
+    return state
+
+
+SMALL = make_endpoint("s", metrics=EndpointMetrics(cache_block_size=64, cache_num_blocks=6))
+
+
+def test_what_is_on_its_way_takes_no_room_from_what_is_in_the_cache() -> None:
+    producer = ApproxPrefixCacheProducer()
+    first = dispatched(producer, text(4, "a"), SMALL)
+    producer.response_complete(make_request(), first, ended(SMALL))
+    waiting = [dispatched(producer, text(4, letter), SMALL) for letter in "bc"]
+    matched = {letter: look_up(producer, text(4, letter), [SMALL]).blocks.get("default/s", 0) for letter in "abc"}
+    assert matched == {"a": 4, "b": 4, "c": 4}
+    for state in waiting:
+        producer.response_complete(make_request(), state, ended(SMALL))
+    matched = {letter: look_up(producer, text(4, letter), [SMALL]).blocks.get("default/s", 0) for letter in "abc"}
+    assert matched == {"a": 0, "b": 2, "c": 4}
+
+
+def test_what_ended_last_is_forgotten_last() -> None:
+    producer = ApproxPrefixCacheProducer()
+    long, short = dispatched(producer, text(4, "a"), SMALL), dispatched(producer, text(4, "b"), SMALL)
+    producer.response_complete(make_request(), short, ended(SMALL))
+    producer.response_complete(make_request(), long, ended(SMALL))
+    assert look_up(producer, text(4, "a"), [SMALL]).blocks == {"default/s": 4}
+    assert look_up(producer, text(4, "b"), [SMALL]).blocks == {"default/s": 2}
+
+
+def test_a_request_that_failed_is_no_use_of_its_prompt_and_leaves_no_room_taken() -> None:
+    producer = ApproxPrefixCacheProducer()
+    failed = dispatched(producer, text(4, "a"), SMALL)
+    producer.response_complete(make_request(), failed, replace(ended(SMALL), cause=Termination.ERROR))
+    done = dispatched(producer, text(4, "b"), SMALL)
+    producer.response_complete(make_request(), done, ended(SMALL))
+    assert look_up(producer, text(4, "a"), [SMALL]).blocks == {"default/s": 2}
+    assert producer._on_their_way == {}
 
 
 def test_an_absurd_report_of_an_engine_does_not_lift_the_bound() -> None:

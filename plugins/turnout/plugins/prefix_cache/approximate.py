@@ -1,5 +1,6 @@
 """Guesses what engines have cached from what was sent to them, and corrects itself by what they report."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from turnout.framework import (
     Reading,
     SchedulingResult,
     StateKey,
+    Termination,
 )
 from turnout.plugins.prefix_cache.agreement import Agreement, Prediction
 from turnout.plugins.prefix_cache.blocks import BYTES_PER_TOKEN, hash_bytes
@@ -61,6 +63,10 @@ class ApproxPrefixCacheProducer:
     of a prompt are looked at. ``block_size`` (tokens) and ``max_prefix_blocks_to_match`` are deprecated and used only
     where the parameter that replaces them is 0.
 
+    The capacity is that of the engine's cache and, beside it, room for the prompts that are on their way: they wait
+    outside of the cache, and the cache keeps what was sent before them. An engine's order of eviction is that of the
+    ends of requests, so a prompt counts as used when its answer is complete.
+
     All endpoints together take at most ``max_index_bytes``; see ``PrefixIndex``. An endpoint that was not a candidate
     for 120 seconds is forgotten, and so is what an engine held that restarted since.
 
@@ -99,12 +105,15 @@ class ApproxPrefixCacheProducer:
         self._capacity = lru_capacity_per_server
         self._matches_key = PREFIX_MATCHES.of(name)
         self._chain_key = StateKey[_Chain]("prefix-chain", producer=name)
+        self._computing_key = StateKey[Sequence[Endpoint]]("prefix-computing", producer=name)
         self._prediction_key = StateKey[Prediction]("prefix-prediction", producer=name)
         self.writes = (self._matches_key,)
         self._index = PrefixIndex(max_index_bytes)
         self._agreement = Agreement()
         self._correction = CapacityCorrection()
         self._roll_call = RollCall()
+        # Blocks of requests that were dispatched and have not ended, by endpoint name.
+        self._on_their_way = Counter[str]()
         self._keeper = self._keeper_of(snapshot_path, snapshot_interval_seconds) if snapshot_path else None
         self._hit_ratio = Histogram(_RATIO_BOUNDS)
         self._hit_bytes = Histogram(_BYTES_BOUNDS)
@@ -137,12 +146,18 @@ class ApproxPrefixCacheProducer:
         computing = computing_endpoints(result)
         if len(computing) == 1:
             self._predict(state, chain, found, result.endpoint)
+        state.write(self._computing_key, computing)
         for endpoint in computing:
             self._roll_call.present(endpoint, state.now)
-            self._index.add(endpoint.name, chain.blocks, self._tuned_capacity(endpoint, chain.block_size_tokens))
+            self._on_their_way[endpoint.name] += len(chain.blocks)
+            self._remember(endpoint, chain)
 
     def response_complete(self, request: InferenceRequest, state: CycleState, completion: Completion) -> None:
         """Compares what was expected in the cache with what the engine says that it found there."""
+        chain = state.get(self._chain_key)
+        for endpoint in state.get(self._computing_key, ()):
+            if chain is not None:
+                self._arrived(endpoint, chain, completion)
         prediction, endpoint = state.get(self._prediction_key), completion.endpoint
         if prediction is None or completion.usage is None or completion.served_by not in (None, endpoint.host_port):
             return
@@ -177,6 +192,18 @@ class ApproxPrefixCacheProducer:
         if self._auto_tune and self._correction.due(name, state.now):
             held, capacity = self._index.held(name), self._reported_capacity(endpoint, size)
             self._correction.review(name, self._agreement.total(name), held, capacity, state.now)
+
+    def _remember(self, endpoint: Endpoint, chain: _Chain) -> None:
+        capacity = self._tuned_capacity(endpoint, chain.block_size_tokens) + self._on_their_way[endpoint.name]
+        self._index.add(endpoint.name, chain.blocks, min(MAX_TUNED_CAPACITY_BLOCKS, capacity))
+
+    def _arrived(self, endpoint: Endpoint, chain: _Chain, completion: Completion) -> None:
+        self._on_their_way[endpoint.name] -= len(chain.blocks)
+        if not self._on_their_way[endpoint.name]:
+            del self._on_their_way[endpoint.name]
+        # What was forgotten meanwhile, because the engine restarted or the endpoint left, stays so.
+        if completion.cause is Termination.NATURAL and endpoint.name in self._index:
+            self._remember(endpoint, chain)
 
     def _tuned_block_size(self) -> int:
         reported = self._roll_call.largest_block_size if self._auto_tune else 0
