@@ -113,13 +113,12 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, content: bytes 
     assert str(caught.value) == f"{file}:1: document: {problem}"
 
 
-def test_no_configuration_means_the_fields_default_with_the_real_plugins() -> None:
+def test_no_configuration_means_the_shipped_default_with_the_real_plugins() -> None:
     pipeline = load_pipeline(DEFAULT_CONFIG)
     (profile,) = pipeline.scheduler.profiles
     assert [(scored.scorer.name, scored.weight) for scored in profile.scorers] == [
-        ("queue-scorer", 2.0),
-        ("kv-cache-utilization-scorer", 2.0),
-        ("prefix-cache-scorer", 3.0),
+        ("prefix-cache-scorer", 1.0),
+        ("prefill-delay-scorer", 1.0),
     ]
     assert profile.picker.name == "max-score-picker"
     assert pipeline.scheduler.profile_handler.name == "single-profile-handler"

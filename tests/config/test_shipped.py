@@ -1,9 +1,8 @@
 import pytest
 
 from turnout.config import DEFAULT_CONFIG, load_pipeline, shipped_profiles
-from turnout.config.document import read_document
 
-NAMES = ["bursts", "default", "load-only", "lora", "precise-prefix", "prefix-and-load", "sessions", "turnout-default"]
+NAMES = ["bursts", "default", "llm-d-default", "load-only", "lora", "precise-prefix", "prefix-and-load", "sessions"]
 
 
 def test_these_profiles_are_shipped() -> None:
@@ -20,5 +19,14 @@ def test_a_shipped_profile_loads_without_a_warning(name: str) -> None:
 
 
 def test_the_default_file_is_the_default() -> None:
-    text = shipped_profiles().joinpath("default.yaml").read_text(encoding="utf-8")
-    assert read_document(text, "file").data == read_document(DEFAULT_CONFIG, "text").data
+    assert shipped_profiles().joinpath("default.yaml").read_text(encoding="utf-8") == DEFAULT_CONFIG
+
+
+def test_the_field_s_default_is_shipped_beside_it() -> None:
+    pipeline = load_pipeline(shipped_profiles().joinpath("llm-d-default.yaml").read_text(encoding="utf-8"))
+    (profile,) = pipeline.scheduler.profiles
+    assert [(scored.scorer.name, scored.weight) for scored in profile.scorers] == [
+        ("queue-scorer", 2.0),
+        ("kv-cache-utilization-scorer", 2.0),
+        ("prefix-cache-scorer", 3.0),
+    ]

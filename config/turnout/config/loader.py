@@ -21,6 +21,7 @@ from turnout.config.schema import (
     without_nulls,
 )
 from turnout.config.shape import salvage
+from turnout.config.shipped import shipped_profiles
 from turnout.framework import (
     PROMPT,
     Admitter,
@@ -35,30 +36,8 @@ from turnout.framework import (
     Screener,
 )
 
-DEFAULT_CONFIG = """\
-apiVersion: llm-d.ai/v1alpha1
-kind: EndpointPickerConfig
-plugins:
-- type: queue-scorer
-- type: kv-cache-utilization-scorer
-- type: prefix-cache-scorer
-- type: metrics-data-source
-- type: core-metrics-extractor
-schedulingProfiles:
-- name: default
-  plugins:
-  - pluginRef: queue-scorer
-    weight: 2
-  - pluginRef: kv-cache-utilization-scorer
-    weight: 2
-  - pluginRef: prefix-cache-scorer
-    weight: 3
-dataLayer:
-  sources:
-  - pluginRef: metrics-data-source
-    extractors:
-    - pluginRef: core-metrics-extractor
-"""
+DEFAULT_CONFIG = shipped_profiles().joinpath("default.yaml").read_text(encoding="utf-8")
+"""What is in effect when no configuration is given."""
 
 
 def load_pipeline_file(

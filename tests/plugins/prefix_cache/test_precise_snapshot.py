@@ -124,7 +124,9 @@ async def test_a_picker_that_restarts_goes_on_with_what_the_engine_still_holds(t
         followers.endpoints_changed([at(publisher)])
         async with running(followers):
             await before.until_matched({"default/a": 2})
-            content = await PreciseSnapshot(before).copy()
+            async with asyncio.timeout(20):
+                while not (content := await PreciseSnapshot(before).copy()):  # the replay may not have ended
+                    await asyncio.sleep(0)
         publisher.publish(payload(stored([3], parent=2)))
         await PreciseSnapshot(index).restore("default/a", content["default/a"])
         later = Followers(index, KVEventsConfig())

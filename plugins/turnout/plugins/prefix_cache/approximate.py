@@ -23,6 +23,7 @@ from turnout.framework import (
 )
 from turnout.plugins.prefix_cache.agreement import Agreement, Prediction
 from turnout.plugins.prefix_cache.blocks import BYTES_PER_TOKEN, hash_bytes
+from turnout.plugins.prefix_cache.common_prefix import CommonPrefix
 from turnout.plugins.prefix_cache.correction import CapacityCorrection
 from turnout.plugins.prefix_cache.index import DEFAULT_MAX_BYTES, MIN_MAX_BYTES, PrefixIndex
 from turnout.plugins.prefix_cache.index_snapshot import KIND, IndexSnapshot
@@ -112,6 +113,7 @@ class ApproxPrefixCacheProducer:
         self._agreement = Agreement()
         self._correction = CapacityCorrection()
         self._roll_call = RollCall()
+        self._common = CommonPrefix()
         # Blocks of requests that were dispatched and have not ended, by endpoint name.
         self._on_their_way = Counter[str]()
         self._keeper = self._keeper_of(snapshot_path, snapshot_interval_seconds) if snapshot_path else None
@@ -132,7 +134,8 @@ class ApproxPrefixCacheProducer:
         blocks = hash_bytes(prompt, request.target_model, size, self._blocks_to_match(size)) if prompt else []
         tokens = -(-len(prompt.data) // BYTES_PER_TOKEN) if prompt else 0
         state.write(self._chain_key, _Chain(blocks, size, tokens))
-        state.write(self._matches_key, PrefixMatches(self._index.match(blocks), len(blocks), size))
+        matches = PrefixMatches(self._index.match(blocks), len(blocks), size, common_blocks=self._common.note(blocks))
+        state.write(self._matches_key, matches)
 
     def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> None:
         """Remembers the prompt for the endpoints that will compute it."""

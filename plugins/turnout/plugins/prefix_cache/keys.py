@@ -19,12 +19,14 @@ class PrefixMatches:
     entry has none. ``total_blocks`` is the number of blocks that were looked up, ``block_size_tokens`` the
     size of each; the last block may be shorter. ``weights`` gives, by endpoint name, what a matched block is worth
     on average where that is less than 1: blocks that the engine keeps in slower memory save less time.
+    ``common_blocks`` is how many leading blocks most recent prompts share: what is in every cache before long.
     """
 
     blocks: Mapping[str, int]
     total_blocks: int
     block_size_tokens: int
     weights: Mapping[str, float] = field(default_factory=lambda: _ALL_FULL)
+    common_blocks: int = 0
 
 
 PREFIX_MATCHES: KeyFamily[PrefixMatches] = KeyFamily("prefix-matches", DEFAULT_PRODUCER)

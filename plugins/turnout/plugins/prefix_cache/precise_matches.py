@@ -82,7 +82,7 @@ def join(
             blocks[name] = held
         if match is not None and match.worth < match.blocks:
             weights[name] = match.worth / match.blocks
-    return PrefixMatches(blocks, total, unit, weights)
+    return PrefixMatches(blocks, total, unit, weights, min(total, int(guessed.common_blocks * share)))
 
 
 _NONE: Mapping[str, Match] = {}

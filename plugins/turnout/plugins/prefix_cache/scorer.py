@@ -13,7 +13,8 @@ class PrefixCacheScorer:
 
     ``match_length_weight`` w, 0 to 1, mixes in how long the match is: w * min(1, matched tokens /
     ``match_length_scale_tokens``)^2 + (1 - w) * matched fraction. ``prefix_match_info_producer_name`` is the
-    plugin whose matches are read; empty means ``approx-prefix-cache-producer``.
+    plugin whose matches are read; empty means ``approx-prefix-cache-producer``. With ``ignore_common_prefix`` the
+    leading blocks that most recent prompts share count neither as matched nor as part of the prompt.
 
     Raises:
         ValueError: the weight is not within [0, 1], or the scale is not positive.
@@ -24,6 +25,7 @@ class PrefixCacheScorer:
         match_length_weight: float = 0.0,
         match_length_scale_tokens: int = 8192,
         prefix_match_info_producer_name: str = "",
+        ignore_common_prefix: bool = False,
     ) -> None:
         if not 0.0 <= match_length_weight <= 1.0:
             raise ValueError(f"match_length_weight must be within [0, 1], got {match_length_weight}")
@@ -31,6 +33,7 @@ class PrefixCacheScorer:
             raise ValueError(f"match_length_scale_tokens must be at least 1, got {match_length_scale_tokens}")
         self._weight = match_length_weight
         self._scale_tokens = match_length_scale_tokens
+        self._ignores_common = ignore_common_prefix
         self._matches_key = PREFIX_MATCHES.of(prefix_match_info_producer_name)
         self.reads = (self._matches_key,)
 
@@ -40,10 +43,16 @@ class PrefixCacheScorer:
         if matches is None or not matches.blocks or not matches.total_blocks:
             return [0.0] * len(endpoints)
         matched, total = matches.blocks, matches.total_blocks
-        if not self._weight and not matches.weights:
+        common = matches.common_blocks if self._ignores_common else 0
+        if not self._weight and not matches.weights and not common:
             return [matched.get(endpoint.name, 0) / total for endpoint in endpoints]
-        worth = [matched.get(endpoint.name, 0) * matches.weights.get(endpoint.name, 1.0) for endpoint in endpoints]
-        return [self._blend(blocks, total, matches.block_size_tokens) for blocks in worth]
+        if common >= total:
+            return [0.0] * len(endpoints)
+        worth = [
+            max(0, matched.get(endpoint.name, 0) - common) * matches.weights.get(endpoint.name, 1.0)
+            for endpoint in endpoints
+        ]
+        return [self._blend(blocks, total - common, matches.block_size_tokens) for blocks in worth]
 
     def _blend(self, matched: float, total: int, block_size_tokens: int) -> float:
         length = min(1.0, matched * block_size_tokens / self._scale_tokens)
