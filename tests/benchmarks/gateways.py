@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from turnout.epp.demo.run import free_ports
-from turnout.epp.gateway.options import Address, Cluster, GatewayOptions, OverrideHost, RequestBodyMode, RoundRobin
+from turnout.epp.gateway.options import Address, Balanced, Cluster, GatewayOptions, OverrideHost, RequestBodyMode
 from turnout.epp.gateway.process import EnvoyProcess
 
 from .children import Child, endpoint_picker, upstream
@@ -46,7 +46,7 @@ async def gateways(*modes: str) -> AsyncIterator[Gateways]:
 
 
 def _options(mode: str, endpoints: tuple[Address, ...], epp_port: int) -> GatewayOptions:
-    cluster: Cluster = RoundRobin(endpoints) if mode == ROUND_ROBIN else OverrideHost(endpoints)
+    cluster: Cluster = Balanced(endpoints, "round-robin") if mode == ROUND_ROBIN else OverrideHost(endpoints)
     body: RequestBodyMode = "full-duplex" if mode == FULL_DUPLEX else "buffered"
     port, admin = free_ports(2)
     listen, epp = Address(LOOPBACK, port), Address(LOOPBACK, epp_port)

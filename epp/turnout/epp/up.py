@@ -10,7 +10,7 @@ from pathlib import Path
 
 from turnout.config import Pipeline
 from turnout.epp.gateway.eds import EdsFile
-from turnout.epp.gateway.options import Address, Cluster, GatewayOptions, OverrideHost, RoundRobin
+from turnout.epp.gateway.options import Address, Balanced, BalancingPolicy, Cluster, GatewayOptions, OverrideHost
 from turnout.epp.gateway.process import EnvoyProcess
 from turnout.epp.lifecycle import first_of, settle_memory, stop_signal
 from turnout.epp.options import EppOptions
@@ -26,14 +26,14 @@ LOOPBACK = "127.0.0.1"
 class UpOptions:
     """A gateway. ``admin_port`` is Envoy's; 0 is not possible for Envoy's ports, since others must know them.
 
-    ``round_robin`` leaves the Endpoint Picker out: Envoy alone, for comparison.
+    With a ``balancing`` policy there is no Endpoint Picker: Envoy alone, for comparison.
     """
 
     listen: Address
     admin_port: int
     epp: EppOptions = field(default_factory=EppOptions)
     failure_mode_allow: bool = False
-    round_robin: bool = False
+    balancing: BalancingPolicy | None = None
     envoy_concurrency: int = 1
 
 
@@ -64,8 +64,8 @@ async def up(options: UpOptions, on_ready: Callable[[EndpointPicker | None], Non
     """
     stop = stop_signal()
     async with contextlib.AsyncExitStack() as stack:
-        if options.round_robin:
-            picker, gateway = None, await _round_robin(options)
+        if options.balancing is not None:
+            picker, gateway = None, await _without_picker(options, options.balancing)
         else:
             picker, gateway = await _with_picker(options, stack)
         envoy = EnvoyProcess(gateway, concurrency=options.envoy_concurrency)
@@ -76,12 +76,12 @@ async def up(options: UpOptions, on_ready: Callable[[EndpointPicker | None], Non
         await _until_stopped(stop, envoy, picker)
 
 
-async def _round_robin(options: UpOptions) -> GatewayOptions:
+async def _without_picker(options: UpOptions, policy: BalancingPolicy) -> GatewayOptions:
     specs = await static_specs(options.epp.endpoints)
     endpoints = tuple(Address(spec.address, spec.port) for spec in specs)
     if not endpoints:
-        raise StartError("round robin needs at least one --endpoint")
-    return GatewayOptions(RoundRobin(endpoints), listen=options.listen, admin_port=options.admin_port)
+        raise StartError(f"{policy} needs at least one --endpoint")
+    return GatewayOptions(Balanced(endpoints, policy), listen=options.listen, admin_port=options.admin_port)
 
 
 async def _with_picker(options: UpOptions, stack: contextlib.AsyncExitStack) -> tuple[EndpointPicker, GatewayOptions]:

@@ -75,3 +75,28 @@ def test_a_taken_port_is_named(capsys: pytest.CaptureFixture[str]) -> None:
             run(["up", "--endpoint", "127.0.0.1:9", *ports])
     assert ended.value.code == 1
     assert f"port {port} is taken" in capsys.readouterr().err
+
+
+def test_only_one_of_envoys_policies_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["up", "--endpoint", "127.0.0.1:9", "--round-robin", "--least-request"])
+    assert ended.value.code == 2
+    assert "--round-robin and --least-request exclude each other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("policy", ["--round-robin", "--least-request"])
+def test_there_is_no_configuration_for_the_picker_without_a_picker(
+    policy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["up", "--print-envoy-config", policy])
+    assert ended.value.code == 2
+    assert f"leave out {policy}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("policy", ["round-robin", "least-request"])
+def test_envoy_alone_needs_an_endpoint(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["up", f"--{policy}"])
+    assert ended.value.code == 1
+    assert f"{policy} needs at least one --endpoint" in capsys.readouterr().err

@@ -10,13 +10,14 @@ from turnout.epp.gateway.binary import find_envoy
 from turnout.epp.gateway.bootstrap import envoy_bootstrap, to_yaml
 from turnout.epp.gateway.options import (
     Address,
+    Balanced,
+    BalancingPolicy,
     Cluster,
     EppTls,
     GatewayOptions,
     OriginalDst,
     OverrideHost,
     RequestBodyMode,
-    RoundRobin,
 )
 from turnout.epp.wire_names import ROUTING_HEADERS
 
@@ -48,7 +49,8 @@ def _validate(options: GatewayOptions, folder: Path) -> str:
         pytest.param(OverrideHost(TWO), id="override host"),
         pytest.param(OverrideHost((Address("localhost", 8101),)), id="override host by name"),
         pytest.param(OriginalDst(), id="original destination"),
-        pytest.param(RoundRobin(TWO), id="round robin"),
+        pytest.param(Balanced(TWO, "round-robin"), id="round robin"),
+        pytest.param(Balanced(TWO, "least-request"), id="least request"),
     ],
 )
 def test_envoy_accepts_every_request_mode_without_a_warning(
@@ -73,8 +75,9 @@ def test_envoy_accepts_every_response_mode_without_a_warning(options: GatewayOpt
     assert _validate(options, tmp_path).endswith("OK")
 
 
-def test_round_robin_knows_no_epp() -> None:
-    text = to_yaml(envoy_bootstrap(GatewayOptions(RoundRobin(TWO))))
+@pytest.mark.parametrize("policy", ["round-robin", "least-request"])
+def test_envoys_own_balancing_knows_no_epp(policy: BalancingPolicy) -> None:
+    text = to_yaml(envoy_bootstrap(GatewayOptions(Balanced(TWO, policy))))
     assert "ext_proc" not in text
     assert "http_grpc" not in text
     assert "9002" not in text

@@ -2,13 +2,13 @@ import pytest
 
 from epp.gateway.fakes import FakeEpp, free_port, gateway
 from turnout.epp.gateway.clusters import assignment, epp_cluster, model_servers_cluster
-from turnout.epp.gateway.options import Address, EppTls, GatewayOptions, OriginalDst, OverrideHost, RoundRobin
+from turnout.epp.gateway.options import Address, Balanced, EppTls, GatewayOptions, OriginalDst, OverrideHost
 
 
 def test_an_endpoint_by_name_is_resolved_and_one_by_address_is_not() -> None:
     by_address, by_name = Address("::1", 1), Address("localhost", 1)
-    assert model_servers_cluster(RoundRobin((by_address,)))["type"] == "STATIC"
-    assert model_servers_cluster(RoundRobin((by_address, by_name)))["type"] == "STRICT_DNS"
+    assert model_servers_cluster(Balanced((by_address,), "round-robin"))["type"] == "STATIC"
+    assert model_servers_cluster(Balanced((by_address, by_name), "round-robin"))["type"] == "STRICT_DNS"
     assert model_servers_cluster(OriginalDst())["type"] == "ORIGINAL_DST"
 
 
@@ -67,6 +67,17 @@ async def test_a_request_that_reached_an_endpoint_is_never_sent_again(epp: FakeE
 
 @pytest.mark.integration
 async def test_round_robin_takes_turns(alive: Address, other: Address) -> None:
-    async with gateway(GatewayOptions(RoundRobin((alive, other)))) as running:
+    async with gateway(GatewayOptions(Balanced((alive, other), "round-robin"))) as running:
         served = [(await running.post()).served for _ in range(4)]
     assert sorted(served) == sorted([str(alive), str(other)] * 2)
+
+
+@pytest.mark.integration
+async def test_least_request_leaves_alone_the_endpoint_that_is_busy(alive: Address, other: Address) -> None:
+    async with gateway(GatewayOptions(Balanced((alive, other), "least-request"))) as running:
+        url = f"http://127.0.0.1:{running.port}/endless"
+        async with running.client.post(url, data=b"{}") as busy:
+            assert await busy.content.readexactly(9) == b"data: x\n\n"
+            # Two endpoints drawn at random, Envoy's default, would be the busy one twice in a quarter of the draws.
+            served = [(await running.post()).served for _ in range(40)]
+    assert len(set(served)) == 1

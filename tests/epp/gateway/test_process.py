@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 from epp.gateway.fakes import free_port, gateway
-from turnout.epp.gateway.options import Address, GatewayOptions, OverrideHost, RoundRobin
+from turnout.epp.gateway.options import Address, Balanced, GatewayOptions, OverrideHost
 from turnout.epp.gateway.process import EnvoyProcess, EnvoyStartError
 
 
 def _options() -> GatewayOptions:
-    nowhere = RoundRobin((Address("127.0.0.1", 9),))
+    nowhere = Balanced((Address("127.0.0.1", 9),), "round-robin")
     return GatewayOptions(nowhere, listen=Address("127.0.0.1", free_port()), admin_port=free_port())
 
 
 @pytest.mark.integration
 async def test_a_started_envoy_serves_until_it_is_stopped(alive: Address) -> None:
-    async with gateway(GatewayOptions(RoundRobin((alive,)))) as running:
+    async with gateway(GatewayOptions(Balanced((alive,), "round-robin"))) as running:
         assert (await running.post()).served == str(alive)
         directory = running.process.log_path.parent
     assert await running.process.wait() == 0

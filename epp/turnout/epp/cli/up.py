@@ -10,7 +10,7 @@ from turnout.epp.cli.epp import ConfigFileOption, EndpointOption, LogFormatOptio
 from turnout.epp.cli.screen import EXIT_USAGE, errors_as_messages, fail, print_json, run_loop, stderr
 from turnout.epp.gateway.binary import EnvoyNotFoundError
 from turnout.epp.gateway.bootstrap import envoy_bootstrap, to_yaml
-from turnout.epp.gateway.options import Address, OverrideHost
+from turnout.epp.gateway.options import Address, BalancingPolicy, OverrideHost
 from turnout.epp.gateway.process import EnvoyStartError
 from turnout.epp.observe.logs import configure_logging
 from turnout.epp.options import MEBIBYTE, EppOptions
@@ -41,6 +41,9 @@ def up(
     explain_sample_rate: Annotated[float, typer.Option(help="Share of decisions to explain on /decisions.")] = 0.0,
     round_robin: Annotated[
         bool, typer.Option("--round-robin", help="Envoy's own round robin without a picker, for comparison.")
+    ] = False,
+    least_request: Annotated[
+        bool, typer.Option("--least-request", help="Envoy's own least request without a picker, for comparison.")
     ] = False,
     print_envoy_config: Annotated[
         bool, typer.Option("--print-envoy-config", help="Print Envoy's configuration and exit.")
@@ -75,7 +78,7 @@ def up(
                 read_responses=read_responses,
             ),
             failure_mode_allow=failure_mode_allow,
-            round_robin=round_robin,
+            balancing=_balancing(round_robin=round_robin, least_request=least_request),
         )
         if print_envoy_config:
             typer.echo(_envoy_config(options), nl=False)
@@ -88,9 +91,16 @@ def up(
         run_loop(run_up(options, lambda picker: announce(options, picker)))
 
 
+def _balancing(*, round_robin: bool, least_request: bool) -> BalancingPolicy | None:
+    if round_robin and least_request:
+        fail("--round-robin and --least-request exclude each other", EXIT_USAGE)
+    return "round-robin" if round_robin else "least-request" if least_request else None
+
+
 def _envoy_config(options: UpOptions) -> str:
-    if options.round_robin:
-        fail("--print-envoy-config shows the configuration for the picker; leave out --round-robin", EXIT_USAGE)
+    if options.balancing is not None:
+        problem = f"--print-envoy-config shows the configuration for the picker; leave out --{options.balancing}"
+        fail(problem, EXIT_USAGE)
     pipeline = read_pipeline(options.epp)
     eds = OverrideHost(Path("endpoints/eds.json"))
     return to_yaml(envoy_bootstrap(gateway_options(options, pipeline, eds, options.epp.grpc_port or 9002)))

@@ -23,7 +23,7 @@ from turnout.epp.gateway.clusters import (
     model_servers_cluster,
     typed,
 )
-from turnout.epp.gateway.options import Address, GatewayOptions, OriginalDst, RoundRobin
+from turnout.epp.gateway.options import Address, Balanced, GatewayOptions, OriginalDst
 from turnout.epp.wire_names import (
     LEASE_NAMESPACE,
     REQUEST_END_HEADER,
@@ -65,7 +65,7 @@ _HCM = "filters.network.http_connection_manager"
 
 def envoy_bootstrap(options: GatewayOptions) -> ConfigTree:
     """The whole configuration of one gateway, as the tree that `to_yaml` writes."""
-    with_epp = not isinstance(options.cluster, RoundRobin)
+    with_epp = not isinstance(options.cluster, Balanced)
     epp = [epp_cluster(options.epp, options.epp_tls)] if with_epp else []
     return {
         "node": {"id": "turnout-gateway", "cluster": "turnout"},
@@ -171,7 +171,7 @@ def _retry_policy(options: GatewayOptions) -> ConfigTree:
 
 def _http_filters(options: GatewayOptions) -> list[ConfigTree]:
     router = typed(f"envoy.{_HTTP}router", f"{_HTTP}router.v3.Router")
-    if isinstance(options.cluster, RoundRobin):
+    if isinstance(options.cluster, Balanced):
         return [router]
     return [typed(f"envoy.{_HTTP}ext_proc", f"{_HTTP}ext_proc.v3.ExternalProcessor", _ext_proc(options)), router]
 
@@ -210,7 +210,7 @@ def _send(wanted: bool) -> Literal["SEND", "SKIP"]:
 
 
 def _access_logs(options: GatewayOptions) -> list[ConfigTree]:
-    if not options.access_log or isinstance(options.cluster, RoundRobin):
+    if not options.access_log or isinstance(options.cluster, Balanced):
         return []
     common: ConfigTree = {
         "log_name": LEASE_NAMESPACE,

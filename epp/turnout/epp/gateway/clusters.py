@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from turnout.epp.gateway.options import Address, Cluster, EppTls, OriginalDst, OverrideHost
+from turnout.epp.gateway.options import Address, Balanced, Cluster, EppTls, OriginalDst
 from turnout.epp.wire_names import DESTINATION, DESTINATION_NAMESPACE
 
 ConfigValue = str | int | float | bool | Sequence["ConfigValue"] | Mapping[str, "ConfigValue"]
@@ -90,8 +90,9 @@ def _discovery(cluster: Cluster) -> ConfigTree:
             "lb_policy": "CLUSTER_PROVIDED",
             "original_dst_lb_config": {"use_http_header": True, "http_header_name": DESTINATION},
         }
-    if not isinstance(cluster, OverrideHost):
-        return {"lb_policy": "ROUND_ROBIN"} | _addresses(MODEL_SERVERS, cluster.endpoints)
+    if isinstance(cluster, Balanced):
+        policy = _ROUND_ROBIN if cluster.policy == "round-robin" else _LEAST_REQUEST
+        return _addresses(MODEL_SERVERS, cluster.endpoints) | _policies("load_balancing_policy", policy)
     if isinstance(cluster.endpoints, Path):
         return _eds(cluster.endpoints) | _override_host()
     return _addresses(MODEL_SERVERS, cluster.endpoints) | _override_host()
@@ -114,14 +115,25 @@ def _eds(path: Path) -> ConfigTree:
 
 
 def _override_host() -> ConfigTree:
-    policies = "load_balancing_policies."
-    fallback = typed(f"envoy.{policies}round_robin", f"{policies}round_robin.v3.RoundRobin")
     fields: ConfigTree = {
         "override_host_sources": [{"metadata": {"key": DESTINATION_NAMESPACE, "path": [{"key": DESTINATION}]}}],
-        "fallback_policy": {"policies": [{"typed_extension_config": fallback}]},
+        **_policies("fallback_policy", _ROUND_ROBIN),
     }
-    policy = typed(f"envoy.{policies}override_host", f"{policies}override_host.v3.OverrideHost", fields)
-    return {"load_balancing_policy": {"policies": [{"typed_extension_config": policy}]}}
+    return _policies("load_balancing_policy", _policy("override_host", "OverrideHost", fields))
+
+
+def _policies(setting: str, policy: ConfigTree) -> ConfigTree:
+    return {setting: {"policies": [{"typed_extension_config": policy}]}}
+
+
+def _policy(name: str, message: str, fields: ConfigTree | None = None) -> ConfigTree:
+    policy = f"load_balancing_policies.{name}"
+    return typed(f"envoy.{policy}", f"{policy}.v3.{message}", fields)
+
+
+_ROUND_ROBIN = _policy("round_robin", "RoundRobin")
+# Without the scan Envoy compares two endpoints drawn at random and often takes one that is not the least loaded.
+_LEAST_REQUEST = _policy("least_request", "LeastRequest", {"selection_method": "FULL_SCAN"})
 
 
 def _transport_socket(tls: EppTls | None) -> ConfigTree:

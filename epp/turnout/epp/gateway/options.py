@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 RequestBodyMode = Literal["none", "buffered", "buffered-partial", "full-duplex"]
 ResponseBodyMode = Literal["none", "streamed", "full-duplex"]
+BalancingPolicy = Literal["round-robin", "least-request"]
+"""Envoy's own: turns, or the endpoint with the fewest requests in flight (of all endpoints, ties at random)."""
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """Default bound of a request body, bytes."""
@@ -71,13 +73,14 @@ class OriginalDst:
 
 
 @dataclass(frozen=True)
-class RoundRobin:
-    """Plain Envoy round robin without an EPP: the baseline to compare with."""
+class Balanced:
+    """Envoy alone, without an EPP: the baselines to compare with."""
 
     endpoints: tuple[Address, ...]
+    policy: BalancingPolicy
 
 
-Cluster = OverrideHost | OriginalDst | RoundRobin
+Cluster = OverrideHost | OriginalDst | Balanced
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ class GatewayOptions:
     def _check_relations(self) -> None:
         if self.response_body != "none" and not self.response_headers:
             raise ValueError(f"response_body {self.response_body!r} needs response_headers")
-        if isinstance(self.cluster, RoundRobin):
+        if isinstance(self.cluster, Balanced):
             return
         if not self.access_log and self.response_body == "none":
             raise ValueError("the EPP would not learn a request's end: set access_log or a response_body mode")
