@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help setup demo check test bench test-engines format docs lock clean
 
 help:
-	@echo "make demo [ARGS=...]   Envoy, Turnout and four simulated servers: round robin against Turnout"
+	@echo "make demo [ARGS=...]   Envoy, Turnout and four simulated servers: Envoy's balancing against Turnout"
 	@echo "make test              make check, then all tests (integration with a real Envoy included)"
 	@echo "make check             ruff, mypy --strict, import contracts, generated files"
 	@echo "make bench             the budgets of docs/architecture.md, as a table and bench.json"

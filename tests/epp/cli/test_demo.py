@@ -18,10 +18,19 @@ def test_the_demo_prints_a_table_and_writes_the_figures(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "turnout.epp", "demo", "--duration", "1", "--seed", "3", "--json", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
-    assert "Round robin against Turnout" in done.stdout
+    assert "Envoy's round robin and least request against Turnout" in done.stdout
     assert "Why one of the requests went where it went" in done.stdout
-    runs = json.loads(file.read_text())["runs"]
-    assert list(runs) == ["round-robin", "turnout"]
+    written = json.loads(file.read_text())
+    assert set(written["ceiling"]) == {
+        "best",
+        "best_balanced",
+        "best_without_foresight",
+        "tries",
+        "one_cache",
+        "infinite",
+    }
+    runs = written["runs"]
+    assert list(runs) == ["round-robin", "least-request", "turnout"]
     for figures in runs.values():
         assert set(figures) == {
             "requests",

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from turnout.epp.demo.measurements import Measurements
 from turnout.epp.demo.report import RunReport, ServerCounts, comparison, percentile, summarise
+from turnout.epp.simulator.replay.ceiling import Ceiling, Try
 
 
 @pytest.mark.parametrize(
@@ -30,10 +31,23 @@ def test_a_summary_joins_clients_and_servers() -> None:
     assert summarise(seen, servers) == RunReport(4, 1, 200.0, 280.0, 298.0, 20.0, 0.25, {"a:1": 1, "b:2": 2})
 
 
-def test_the_table_marks_the_better_figure() -> None:
-    worse = RunReport(10, 0, 300.0, 900.0, 950.0, 50.0, 0.2, {"a": 5, "b": 5})
+BALANCED = Try("packer[1]", 0.925, 1.2, True, [])
+UNBALANCED = Try("seer", 0.95, 3.0, True, [])
+GREEDY = Try("greedy", 0.9, 1.4, False, [])
+
+
+def shown(runs: dict[str, RunReport], ceiling: Ceiling) -> str:
+    console = Console(width=100, record=True)
+    console.print(comparison(runs, ceiling))
+    return console.export_text()
+
+
+def test_the_table_marks_the_best_figure() -> None:
+    worst = RunReport(10, 0, 300.0, 900.0, 950.0, 50.0, 0.2, {"a": 5, "b": 5})
+    equal = RunReport(10, 0, 100.0, 800.0, 900.0, 50.0, 0.25, {"a": 4, "b": 6})
     better = RunReport(10, 0, 100.0, 200.0, 250.0, 60.0, 0.8, {"a": 7, "b": 3})
-    table = comparison({"round-robin": worse, "turnout": better})
+    runs = {"round-robin": worst, "least-request": equal, "turnout": better}
+    table = comparison(runs, Ceiling((UNBALANCED, BALANCED, GREEDY), 0.9, 0.95))
     cells = {str(column.header): list(column.cells) for column in table.columns}
     assert cells["turnout"] == [
         "10",
@@ -45,6 +59,18 @@ def test_the_table_marks_the_better_figure() -> None:
         "[bold]80.0%[/bold]",
         "7 3",
     ]
-    console = Console(width=80, record=True)
-    console.print(table)
-    assert "Round robin against Turnout" in console.export_text()
+    assert cells["least-request"] == ["10", "0", "[bold]100 ms[/bold]", "800 ms", "900 ms", "50", "25.0%", "4 6"]
+
+
+def test_below_the_table_stands_the_best_hit_rate_of_balanced_assignments() -> None:
+    report = RunReport(10, 0, 100.0, 200.0, 250.0, 60.0, 0.8, {"a": 7, "b": 3})
+    runs = {"round-robin": report, "least-request": report, "turnout": report}
+    text = shown(runs, Ceiling((UNBALANCED, BALANCED, GREEDY), 0.9, 0.95))
+    assert "Envoy's round robin and least request against Turnout" in text
+    assert "92.5% (packer[1])" in text
+    assert "95.0%" not in text
+
+
+def test_without_a_balanced_assignment_there_is_none_to_show() -> None:
+    runs = {"turnout": RunReport(1, 0, 100.0, 200.0, 250.0, 60.0, 0.8, {"a": 1, "b": 0})}
+    assert shown(runs, Ceiling((UNBALANCED, GREEDY), 0.9, 0.95)).rstrip().endswith("none")

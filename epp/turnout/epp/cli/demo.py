@@ -1,4 +1,4 @@
-"""`turnout demo`: the same traffic through Envoy's round robin and through Turnout."""
+"""`turnout demo`: the same traffic through Envoy's round robin, its least request, and Turnout."""
 
 import asyncio
 import contextlib
@@ -13,11 +13,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from turnout.epp.cli.screen import EXIT_USAGE, errors_as_messages, fail, run_loop, stderr, stdout
 from turnout.epp.demo.report import comparison
-from turnout.epp.demo.run import GATEWAYS, MODEL, DemoNotInstalledError, Gateway, Run, gateway, measure
+from turnout.epp.demo.run import (
+    GATEWAYS,
+    MODEL,
+    DemoNotInstalledError,
+    Gateway,
+    Run,
+    best_assignments,
+    gateway,
+    measure,
+)
 from turnout.epp.demo.servers import ChildError
 from turnout.epp.demo.workload import WorkloadOptions, generate
 from turnout.epp.lifecycle import stop_signal
 from turnout.epp.observe.report import render_decision
+from turnout.epp.simulator.replay.ceiling import Ceiling
+from turnout.epp.simulator.replay.report import ceiling_as_dict
 
 MAX_SECONDS = 600.0
 INTERRUPTED = 130
@@ -27,38 +38,44 @@ T = TypeVar("T")
 
 def demo(
     *,
-    duration: Annotated[float, typer.Option(help="Seconds in which conversations begin, in each run.")] = 22.0,
-    seed: Annotated[int, typer.Option(help="Seed of the traffic; both runs see the same.")] = 0,
+    duration: Annotated[float, typer.Option(help="Seconds in which conversations begin, in each run.")] = 18.0,
+    seed: Annotated[int, typer.Option(help="Seed of the traffic; all runs see the same.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave a gateway running and print a curl line.")] = False,
 ) -> None:
-    """Compare Envoy's round robin with Turnout on chat traffic.
+    """Compare Envoy's round robin and least request with Turnout on chat traffic.
 
     Starts Envoy, the Endpoint Picker and four simulated model servers, and drives multi-turn chats with shared
-    system prompts through the gateway with the official openai client: first by Envoy's round robin, then by
-    Turnout's default. Shows a table, and why one of the requests went where it went.
+    system prompts through the gateway with the official openai client: by Envoy's round robin, by its least
+    request over all endpoints, and by Turnout's recommended profile. Shows a table, the best prefix-cache hit rate
+    that any assignment of the requests to the same caches reached in some tries, and why one of the requests went
+    where it went.
     """
     if not 1.0 <= duration <= MAX_SECONDS:
         fail(f"--duration must be from 1 to {MAX_SECONDS:g} seconds, not {duration:g}", EXIT_USAGE)
     workload = WorkloadOptions(seed=seed, duration=duration)
     with errors_as_messages(ChildError, DemoNotInstalledError, OSError):
-        runs = run_loop(_until_interrupted(_compare(workload)))
-        _show(runs, json_file)
+        ceiling, runs = run_loop(_until_interrupted(_compare(workload)))
+        _show(runs, ceiling, json_file)
         if keep:
             run_loop(_keep(seed))
     if any(run.report.errors for run in runs.values()):
         raise typer.Exit(1)
 
 
-async def _compare(workload: WorkloadOptions) -> Mapping[str, Run]:
+async def _compare(workload: WorkloadOptions) -> tuple[Ceiling, Mapping[str, Run]]:
     answers = sum(len(conversation.turns) for conversation in generate(workload))
-    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     runs: dict[str, Run] = {}
     with Progress(*columns, console=stderr) as progress:
+        # Before the servers run: it would take computing time from them.
+        trying = progress.add_task("best assignment", total=None)
+        ceiling = await best_assignments(workload, partial(progress.advance, trying))
+        progress.update(trying, total=progress.tasks[trying].completed)
         for name, arguments in GATEWAYS.items():
             task = progress.add_task(name, total=answers)
             runs[name] = await measure(arguments, workload, partial(progress.advance, task))
-    return runs
+    return ceiling, runs
 
 
 async def _until_interrupted(main: Coroutine[None, None, T]) -> T:
@@ -78,8 +95,8 @@ async def _until_interrupted(main: Coroutine[None, None, T]) -> T:
     raise typer.Exit(INTERRUPTED)
 
 
-def _show(runs: Mapping[str, Run], json_file: Path | None) -> None:
-    stdout.print(comparison({name: run.report for name, run in runs.items()}))
+def _show(runs: Mapping[str, Run], ceiling: Ceiling, json_file: Path | None) -> None:
+    stdout.print(comparison({name: run.report for name, run in runs.items()}, ceiling))
     for name, run in runs.items():
         for kind, count in run.errors.items():
             stderr.print(f"{name}: {count} requests failed with {kind}", style="red", markup=False)
@@ -87,7 +104,10 @@ def _show(runs: Mapping[str, Run], json_file: Path | None) -> None:
             stdout.print("\nWhy one of the requests went where it went:", style="bold")
             stdout.print(render_decision(run.decision))
     if json_file is not None:
-        figures = {"runs": {name: run.report.as_dict() for name, run in runs.items()}}
+        figures = {
+            "runs": {name: run.report.as_dict() for name, run in runs.items()},
+            "ceiling": ceiling_as_dict(ceiling),
+        }
         json_file.write_text(json.dumps(figures, indent=2) + "\n")
 
 

@@ -15,6 +15,7 @@ from turnout.epp.cli.parameters import seconds
 from turnout.epp.cli.screen import EXIT_USAGE, errors_as_messages, fail, print_json, stderr, stdout
 from turnout.epp.simulator.engine import EngineConfig
 from turnout.epp.simulator.replay.assignments import Pool
+from turnout.epp.simulator.replay.cache_only import cached_prompts
 from turnout.epp.simulator.replay.ceiling import Ceiling, find_ceiling
 from turnout.epp.simulator.replay.report import ArmReport, ceiling_as_dict, ceiling_lines, comparison, summarise
 from turnout.epp.simulator.replay.routers import RULES, RouterFactory, assigned_router, director_router, rule_router
@@ -136,7 +137,8 @@ def _find_ceiling(traced: Sequence[TracedRequest], options: ReplayOptions, chang
     pool = Pool(options.endpoints, options.engine.num_blocks * options.engine.block_size, options.seed)
     with _progress() as progress:
         task = progress.add_task("ceiling", total=None)
-        return find_ceiling(traced, pool, options.engine.block_size, changes, partial(progress.advance, task))
+        prompts = cached_prompts(traced, options.engine.block_size)
+        return find_ceiling(prompts, pool, changes, partial(progress.advance, task))
 
 
 def _assignments(ceiling: Ceiling | None) -> Mapping[str, RouterFactory]:

@@ -1,1 +1,1 @@
-"""The demonstration: the same chat traffic through Envoy's round robin and through Turnout."""
+"""The demonstration: the same chat traffic through Envoy's round robin, its least request, and Turnout."""

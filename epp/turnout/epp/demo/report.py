@@ -1,12 +1,14 @@
-"""The figures of a run, and the table that compares two."""
+"""The figures of a run, and the table that compares several."""
 
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from rich.table import Table
+from rich.text import Text
 
 from turnout.epp.demo.measurements import Measurements
+from turnout.epp.simulator.replay.ceiling import Ceiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,15 @@ _ROWS: tuple[tuple[str, str, str, bool | None], ...] = (
 )
 
 
-def comparison(runs: Mapping[str, RunReport]) -> Table:
-    """One column a run, the better figure of each row in bold."""
-    table = Table(title="Round robin against Turnout", title_justify="left", show_lines=False)
+def comparison(runs: Mapping[str, RunReport], ceiling: Ceiling) -> Table:
+    """One column a run, the best figure of each row in bold; below it the best hit rate of balanced assignments."""
+    table = Table(
+        title="Envoy's round robin and least request against Turnout",
+        title_justify="left",
+        caption=_best_balanced(ceiling),
+        caption_justify="left",
+        caption_style="",
+    )
     table.add_column("")
     for name in runs:
         table.add_column(name, justify="right")
@@ -86,6 +94,12 @@ def comparison(runs: Mapping[str, RunReport]) -> Table:
     counts = [" ".join(str(n) for n in report.requests_per_endpoint.values()) for report in runs.values()]
     table.add_row("requests per endpoint", *counts)
     return table
+
+
+def _best_balanced(ceiling: Ceiling) -> Text:
+    found = ceiling.best_balanced
+    figure = f"{found.hit_rate:.1%} ({found.name})" if found is not None else "none"
+    return Text(f"Best hit rate of balanced assignments to the same caches, found without time:\n{figure}")
 
 
 def _emphasised(values: Sequence[float], form: str, less_is_better: bool | None) -> list[str]:

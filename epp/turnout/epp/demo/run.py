@@ -1,5 +1,6 @@
 """A run of the demo: fresh servers, a gateway, the workload, and what came of it."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -7,18 +8,26 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from turnout.config import shipped_profiles
 from turnout.epp.demo.measurements import Measurements
+from turnout.epp.demo.prompts import cached_prompts
 from turnout.epp.demo.report import RunReport, summarise
 from turnout.epp.demo.servers import Child, read_counts
 from turnout.epp.demo.workload import WorkloadOptions, generate
 from turnout.epp.observe.decisions import StoredDecision
+from turnout.epp.simulator.replay.assignments import Pool
+from turnout.epp.simulator.replay.ceiling import Ceiling, find_ceiling
 
 MODEL = "turnout-demo-8b"
 SERVERS = 4
 # A KV cache of 98,304 tokens: four such servers hold the working set together, none of them holds it alone, as
 # it is with real assistants and real GPUs.
+BLOCK_TOKENS = 16
 CACHE_BLOCKS = 6_144
 EXPLAINED_SHARE = 1.0
+# The search for the best assignment takes a few seconds: a change plays a part of the requests again.
+MOST_CHANGES = 300
+MOST_CHANGED_REQUESTS = 120_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +39,11 @@ class Gateway:
     server_urls: tuple[str, ...]
 
 
-GATEWAYS: Mapping[str, tuple[str, ...]] = {"round-robin": ("--round-robin",), "turnout": ()}
+GATEWAYS: Mapping[str, tuple[str, ...]] = {
+    "round-robin": ("--round-robin",),
+    "least-request": ("--least-request",),
+    "turnout": ("--config-file", str(shipped_profiles().joinpath("turnout-default.yaml"))),
+}
 """The runs of the demo in their order: a name, and what `turnout up` is told besides the endpoints."""
 
 
@@ -42,16 +55,28 @@ async def gateway(arguments: tuple[str, ...], seed: int) -> AsyncIterator[Gatewa
         ChildError: one of them did not start.
     """
     async with contextlib.AsyncExitStack() as stack:
-        servers = [await stack.enter_async_context(_server(seed + number)) for number in range(SERVERS)]
+        servers = await _started_servers(stack, seed)
         urls = tuple(str(server.announced["url"]) for server in servers)
         up = await stack.enter_async_context(_gateway_process(arguments, urls))
         admin = up.announced["admin_url"]
         yield Gateway(str(up.announced["url"]), None if admin is None else str(admin), urls)
 
 
+async def _started_servers(stack: contextlib.AsyncExitStack, seed: int) -> list[Child]:
+    starting = (stack.enter_async_context(_server(seed + number)) for number in range(SERVERS))
+    # Waits for all of them even if one fails, so that the stack knows every process that is left to stop.
+    outcomes = await asyncio.gather(*starting, return_exceptions=True)
+    servers = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return servers
+
+
 def _server(seed: int) -> Child:
-    sizes = ("--num-blocks", str(CACHE_BLOCKS), "--max-model-len", str(CACHE_BLOCKS * 16 // 3))
-    return Child("sim-server", "--json", "--port", "0", "--model", MODEL, "--seed", str(seed), *sizes)
+    cache = ("--block-size", str(BLOCK_TOKENS), "--num-blocks", str(CACHE_BLOCKS))
+    length = ("--max-model-len", str(CACHE_BLOCKS * BLOCK_TOKENS // 3))
+    return Child("sim-server", "--json", "--port", "0", "--model", MODEL, "--seed", str(seed), *cache, *length)
 
 
 def _gateway_process(arguments: tuple[str, ...], urls: tuple[str, ...]) -> Child:
@@ -60,6 +85,17 @@ def _gateway_process(arguments: tuple[str, ...], urls: tuple[str, ...]) -> Child
     ports = ("--port", str(port), "--envoy-admin-port", str(envoy_admin), "--metrics-port", "0")
     explain = ("--explain-sample-rate", str(EXPLAINED_SHARE))
     return Child("up", "--json", "-v", "1", *ports, *explain, *endpoints, *arguments)
+
+
+async def best_assignments(workload: WorkloadOptions, on_try: Callable[[], None]) -> Ceiling:
+    """The best that assignments of the requests to these caches reached in some tries, without servers and time.
+
+    ``on_try`` hears of each try, in another thread.
+    """
+    prompts = cached_prompts(generate(workload), BLOCK_TOKENS)
+    pool = Pool(SERVERS, CACHE_BLOCKS * BLOCK_TOKENS, workload.seed)
+    changes = min(MOST_CHANGES, MOST_CHANGED_REQUESTS // max(1, len(prompts)))
+    return await asyncio.to_thread(find_ceiling, prompts, pool, changes, on_try)
 
 
 class DemoNotInstalledError(Exception):

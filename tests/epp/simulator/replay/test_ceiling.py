@@ -4,7 +4,7 @@ import pytest
 
 from epp.simulator.replay.traces import conversations, written
 from turnout.epp.simulator.replay.assignments import Pool
-from turnout.epp.simulator.replay.cache_only import PrefixCache, cached_prompts
+from turnout.epp.simulator.replay.cache_only import CachedPrompt, PrefixCache, cached_prompts
 from turnout.epp.simulator.replay.ceiling import find_ceiling
 from turnout.epp.simulator.replay.trace import TracedRequest, read_trace
 
@@ -12,13 +12,12 @@ POOL = Pool(servers=3, capacity=12_000, seed=0)
 
 
 @pytest.fixture
-def requests(tmp_path: Path) -> list[TracedRequest]:
-    return read_trace(written(tmp_path, conversations(count=30, turns=4)))
+def prompts(tmp_path: Path) -> list[CachedPrompt]:
+    return cached_prompts(read_trace(written(tmp_path, conversations(count=30, turns=4))), block_size=16)
 
 
-def test_every_try_is_what_its_assignment_gives(requests: list[TracedRequest]) -> None:
-    ceiling = find_ceiling(requests, POOL, block_size=16, changes=50)
-    prompts = cached_prompts(requests, 16)
+def test_every_try_is_what_its_assignment_gives(prompts: list[CachedPrompt]) -> None:
+    ceiling = find_ceiling(prompts, POOL, changes=50)
     for tried in ceiling.tries:
         sent, found = [0, 0, 0], [0, 0, 0]
         caches = [PrefixCache(POOL.capacity) for _ in range(POOL.servers)]
@@ -31,17 +30,17 @@ def test_every_try_is_what_its_assignment_gives(requests: list[TracedRequest]) -
     assert ceiling.best.hit_rate == max(tried.hit_rate for tried in ceiling.tries)
 
 
-def test_changes_make_it_better_and_are_named(requests: list[TracedRequest]) -> None:
-    before = find_ceiling(requests, POOL, block_size=16, changes=0)
-    after = find_ceiling(requests, POOL, block_size=16, changes=200)
+def test_changes_make_it_better_and_are_named(prompts: list[CachedPrompt]) -> None:
+    before = find_ceiling(prompts, POOL, changes=0)
+    after = find_ceiling(prompts, POOL, changes=200)
     assert after.best.name == f"{before.best.name}, 200 changes tried"
     assert after.best.hit_rate > before.best.hit_rate
     assert after.best.foresight
 
 
-def test_balanced_changes_stay_balanced(requests: list[TracedRequest]) -> None:
-    before = find_ceiling(requests, POOL, block_size=16, changes=0).best_balanced
-    after = find_ceiling(requests, POOL, block_size=16, changes=200).best_balanced
+def test_balanced_changes_stay_balanced(prompts: list[CachedPrompt]) -> None:
+    before = find_ceiling(prompts, POOL, changes=0).best_balanced
+    after = find_ceiling(prompts, POOL, changes=200).best_balanced
     assert before is not None
     assert after is not None
     assert after.name == f"{before.name}, 200 balanced changes tried"
@@ -50,13 +49,14 @@ def test_balanced_changes_stay_balanced(requests: list[TracedRequest]) -> None:
 
 
 def test_where_one_server_must_get_everything_nothing_is_balanced() -> None:
-    ceiling = find_ceiling([TracedRequest(0.0, 512, 1, (1,))], POOL, block_size=16, changes=5)
+    prompts = cached_prompts([TracedRequest(0.0, 512, 1, (1,))], block_size=16)
+    ceiling = find_ceiling(prompts, POOL, changes=5)
     assert ceiling.best_balanced is None
     assert ceiling.best.busiest == 3.0
 
 
-def test_a_cache_without_a_limit_bounds_everything(requests: list[TracedRequest]) -> None:
-    ceiling = find_ceiling(requests, POOL, block_size=16, changes=50)
+def test_a_cache_without_a_limit_bounds_everything(prompts: list[CachedPrompt]) -> None:
+    ceiling = find_ceiling(prompts, POOL, changes=50)
     # 30 chats of 4 turns of 2 to 5 blocks; the first request computes 2 blocks, each other one its last block.
     assert ceiling.infinite == pytest.approx((30 * 14 - 30 * 4 - 1) / (30 * 14))
     assert ceiling.best.hit_rate <= ceiling.infinite
@@ -64,7 +64,7 @@ def test_a_cache_without_a_limit_bounds_everything(requests: list[TracedRequest]
     assert not ceiling.best_without_foresight.foresight
 
 
-def test_every_try_is_announced(requests: list[TracedRequest]) -> None:
+def test_every_try_is_announced(prompts: list[CachedPrompt]) -> None:
     announced: list[None] = []
-    ceiling = find_ceiling(requests, POOL, 16, 10, lambda: announced.append(None))
+    ceiling = find_ceiling(prompts, POOL, 10, lambda: announced.append(None))
     assert len(announced) == len(ceiling.tries) - 2 + 2 * 10

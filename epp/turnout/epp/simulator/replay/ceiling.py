@@ -7,8 +7,7 @@ from math import inf
 from random import Random
 
 from turnout.epp.simulator.replay.assignments import Assignment, Pool, strategies
-from turnout.epp.simulator.replay.cache_only import CachedPrompt, cached_prompts, play
-from turnout.epp.simulator.replay.trace import TracedRequest
+from turnout.epp.simulator.replay.cache_only import CachedPrompt, play
 
 MOST_LOAD_OF_BALANCED = 1.25
 """In a balanced assignment no server computes more prompt tokens than so many times the mean of all servers."""
@@ -57,14 +56,9 @@ class Ceiling:
 
 
 def find_ceiling(
-    requests: Sequence[TracedRequest],
-    pool: Pool,
-    block_size: int,
-    changes: int,
-    on_try: Callable[[], None] = lambda: None,
+    prompts: Sequence[CachedPrompt], pool: Pool, changes: int, on_try: Callable[[], None] = lambda: None
 ) -> Ceiling:
     """Tries every strategy, then so many changes of the best, and of the best balanced one; ``on_try`` follows each."""
-    prompts = cached_prompts(requests, block_size)
     tries: list[Try] = []
     for strategy in strategies(prompts, pool):
         played = _Played(prompts, pool, strategy.assign())
