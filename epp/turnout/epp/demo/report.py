@@ -98,7 +98,8 @@ def comparison(runs: Mapping[str, RunReport], ceiling: Ceiling) -> Table:
 
 def _best_balanced(ceiling: Ceiling) -> Text:
     found = ceiling.best_balanced
-    figure = f"{found.hit_rate:.1%} ({found.name})" if found is not None else "none"
+    # Rounded like a run's, so that equal rates look equal.
+    figure = f"{round(found.hit_rate, 4):.1%} ({found.name})" if found is not None else "none"
     return Text(f"Best hit rate of balanced assignments to the same caches, found without time:\n{figure}")
 
 
