@@ -47,7 +47,7 @@ def demo(
 
     Starts Envoy, the Endpoint Picker and four simulated model servers, and drives multi-turn chats with shared
     system prompts through the gateway with the official openai client: by Envoy's round robin, by its least
-    request over all endpoints, and by Turnout's recommended profile. Shows a table, the best prefix-cache hit rate
+    request over all endpoints, and by Turnout's default. Shows a table, the best prefix-cache hit rate
     that any assignment of the requests to the same caches reached in some tries, and why one of the requests went
     where it went.
     """

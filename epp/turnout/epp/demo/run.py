@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from turnout.config import shipped_profiles
 from turnout.epp.demo.measurements import Measurements
 from turnout.epp.demo.prompts import cached_prompts
 from turnout.epp.demo.report import RunReport, summarise
@@ -42,7 +41,7 @@ class Gateway:
 GATEWAYS: Mapping[str, tuple[str, ...]] = {
     "round-robin": ("--round-robin",),
     "least-request": ("--least-request",),
-    "turnout": ("--config-file", str(shipped_profiles().joinpath("turnout-default.yaml"))),
+    "turnout": (),
 }
 """The runs of the demo in their order: a name, and what `turnout up` is told besides the endpoints."""
 
