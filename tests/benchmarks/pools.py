@@ -137,7 +137,7 @@ class Decider:
 
 
 def default_decider(pool_size: int, prompt_bytes: int = 2048) -> Decider:
-    """The field's default profile over busy endpoints that have cached parts of the prompts."""
+    """The default profile over busy endpoints that have cached parts of the prompts."""
     decider = Decider(DEFAULT_CONFIG, endpoints(pool_size), chat_requests(prompt_bytes, 64))
     decider.remember(8)
     return decider

@@ -1,9 +1,9 @@
 """What producers of in-flight load publish."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from turnout.framework import KeyFamily
+from turnout.framework import Endpoint, KeyFamily
 from turnout.plugins.prefix_cache.keys import PrefixMatches
 
 DEFAULT_PRODUCER = "inflight-load-producer"
@@ -34,6 +34,14 @@ class UncachedRequestTokens:
             return self.prompt_tokens
         cached = self.matches.blocks.get(endpoint_name, 0) * self.matches.block_size_tokens
         return max(0, self.prompt_tokens - cached)
+
+    def at_each(self, endpoints: Sequence[Endpoint]) -> list[int]:
+        """The same for many endpoints, in their order."""
+        prompt_tokens, matches = self.prompt_tokens, self.matches
+        if matches is None or not matches.blocks:
+            return [prompt_tokens] * len(endpoints)
+        blocks, size = matches.blocks, matches.block_size_tokens
+        return [max(0, prompt_tokens - blocks.get(endpoint.name, 0) * size) for endpoint in endpoints]
 
 
 IN_FLIGHT_LOAD: KeyFamily[InFlightLoad] = KeyFamily("in-flight-load", DEFAULT_PRODUCER)

@@ -72,11 +72,21 @@ class PrefillDelayScorer:
 
     def score(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Scores:
         # A producer that failed costs its data, not the request.
-        uncached = state.get(self._uncached_key, UncachedRequestTokens(0))
-        delays = [uncached.at(endpoint.name) + self._ahead(endpoint, state.now) for endpoint in endpoints]
+        uncached = state.get(self._uncached_key, UncachedRequestTokens(0)).at_each(endpoints)
+        queue_of, now, rate, running = self._queues.get, state.now, self._rate, self._running_tokens
+        delays = [
+            own
+            + running * endpoint.in_flight
+            + (
+                queue.ahead(endpoint.metrics.waiting_queue_size, now, rate)
+                if (queue := queue_of(endpoint.name))
+                else 0.0
+            )
+            for own, endpoint in zip(uncached, endpoints, strict=True)
+        ]
         least = min(delays)
-        tolerated = self._tolerated_tokens + TOLERATED_SHARE_OF_THE_WAIT * least
-        return [1.0 - min(1.0, (delay - least) / tolerated) for delay in delays]
+        per_token = 1.0 / (self._tolerated_tokens + TOLERATED_SHARE_OF_THE_WAIT * least)
+        return [1.0 - lost if (lost := (delay - least) * per_token) < 1.0 else 0.0 for delay in delays]
 
     def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> None:
         """Queues the prompt at the destination and at the first endpoint of every other profile."""
@@ -98,11 +108,6 @@ class PrefillDelayScorer:
     def response_complete(self, request: InferenceRequest, state: CycleState, completion: Completion) -> None:
         """The prompt does not wait any more, however the request ended."""
         self._end(state)
-
-    def _ahead(self, endpoint: Endpoint, now: float) -> float:
-        tokens = float(self._running_tokens * endpoint.in_flight)
-        queue = self._queues.get(endpoint.name)
-        return tokens if queue is None else tokens + queue.ahead(endpoint.metrics.waiting_queue_size, now, self._rate)
 
     def _end(self, state: CycleState) -> None:
         for name, prompt in state.get(self._sent_key, ()):
