@@ -17,6 +17,7 @@ from .cycle import one_cycle, pool_sizes
 from .figures import BenchmarkError, Figure, Plan, Run
 from .latency import added_latency
 from .parsing import body_parsing
+from .precise import precise_producer
 from .prefix import prefix_producer
 from .report import as_json, table
 from .scraping import idle_scraping
@@ -27,6 +28,7 @@ CASES: Mapping[str, Run] = {
     "cycle": one_cycle,
     "pool-size": pool_sizes,
     "prefix": prefix_producer,
+    "precise": precise_producer,
     "parse": body_parsing,
     "latency": added_latency,
     "throughput": throughput,

@@ -7,7 +7,8 @@ repetition, relative to the median. Baselines are measured in turns with what th
 
 import statistics
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import tracemalloc
+from collections.abc import Callable, Coroutine, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -119,6 +120,16 @@ def in_turns(calls: Mapping[str, Callable[[], object]], repetitions: int, times:
         for name, call in calls.items():
             samples[name].repetitions.append(_block(call, times))
     return samples
+
+
+def kept_per_item(make: Callable[[], Sized]) -> float:
+    """Bytes that what ``make`` returns keeps for each of its items."""
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    made = make()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return (after - before) / len(made)
 
 
 def _block(call: Callable[[], object], times: int) -> list[float]:

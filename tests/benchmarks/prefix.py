@@ -1,6 +1,5 @@
 """The approximate prefix producer: time of a lookup and of an insertion, and memory of its index."""
 
-import tracemalloc
 from collections.abc import Callable
 from functools import partial
 
@@ -9,7 +8,7 @@ from turnout.plugins.prefix_cache.approximate import MIN_BLOCK_SIZE_TOKENS
 from turnout.plugins.prefix_cache.blocks import hash_bytes
 from turnout.plugins.prefix_cache.index import PrefixIndex, bytes_per_block
 
-from .figures import Figure, Plan, Value, in_turns
+from .figures import Figure, Plan, Value, in_turns, kept_per_item
 from .pools import MODEL, chat_requests
 
 KIB = 1024
@@ -105,13 +104,13 @@ def _renew(capacity: int) -> Callable[[PrefixIndex], None]:
 
 def _bytes_per_block(fill: Callable[[PrefixIndex], None]) -> float:
     """Bytes that the index keeps for a block of an endpoint, the hashes themselves included."""
-    tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
-    index = PrefixIndex()
-    fill(index)
-    after, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return (after - before) / len(index)
+
+    def filled() -> PrefixIndex:
+        index = PrefixIndex()
+        fill(index)
+        return index
+
+    return kept_per_item(filled)
 
 
 def _chain(seed: int, blocks: int) -> list[int]:

@@ -233,3 +233,35 @@ def test_memory_stays_within_what_the_index_promises(endpoints: int, shared: boo
     tracemalloc.stop()
     assert len(held) == each * endpoints
     assert used / len(held) < BYTES_PER_BLOCK
+
+
+def test_blocks_with_one_holder_left_take_no_more_than_blocks_that_had_one_always() -> None:
+    def kept(*, alone: bool) -> int:
+        held = HeldBlocks((1.0,), 10**9)
+        sites = [held.join(str(number)) for number in range(1_000)]
+        tracemalloc.start()
+        for number in range(2_000):
+            blocks = [(2**63 + number, 2**62 + number)]
+            held.store(sites[-1], 0, blocks)
+            other = sites[number % 999]
+            held.store(other, 0, [] if alone else blocks)
+            held.remove(other, 0, [] if alone else [2**63 + number])
+        used = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert len(held) == 2_000
+        return used
+
+    kept(alone=False)  # whatever is made once
+    # The dictionaries of the other sites have grown a little; masks of their own would be 160 bytes each.
+    assert kept(alone=False) - kept(alone=True) < 160 * 2_000 / 2
+
+
+def test_worth_is_counted_for_each_of_many_endpoints_whose_matches_end_together_or_apart() -> None:
+    held = HeldBlocks((1.0, 0.5), 10**6)
+    for number in range(40):
+        site = held.join(str(number))
+        held.store(site, 0, numbered(*range(1, 1 + number % 4)))
+        held.store(site, 1, numbered(*range(number % 4, 8)))
+    assert held.match(list(range(1, 9))) == {
+        str(number): Match(7, number % 4 + (7 - number % 4) * 0.5) for number in range(40)
+    }

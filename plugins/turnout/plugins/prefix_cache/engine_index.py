@@ -32,7 +32,12 @@ class Followed:
     @property
     def is_complete(self) -> bool:
         """Whether, besides, there are no blocks that the events never told of."""
-        return self.is_believed and (self.stream.history_complete or self.blocks.is_all_told)
+        return self.is_believed and self.knows_all
+
+    @property
+    def knows_all(self) -> bool:
+        """Whether the events told of every block, if they are believed."""
+        return self.stream.history_complete or self.blocks.is_all_told
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,10 +136,10 @@ class EventStream:
     @property
     def state(self) -> StreamState:
         """Where the stream stands. Only LIVE means that what was told is what the publisher holds."""
-        if self._phase is _Phase.OFFLINE:
-            return StreamState.LOST if self._lost else StreamState.CONNECTING
         if self._phase is _Phase.LIVE and not self._buffered:
             return StreamState.LIVE
+        if self._phase is _Phase.OFFLINE:
+            return StreamState.LOST if self._lost else StreamState.CONNECTING
         return StreamState.REPLAYING
 
     @property

@@ -11,24 +11,36 @@ Engines name blocks by hashes of their own. Each site keeps, for each tier, the 
 block. Engines may store one name several times (copies of a block), and two names may stand for one key (what an
 engine hashes and we do not know of); both are counted, so that a block is held until the last of them is removed.
 
-How many blocks of a match lie in slower tiers is counted for all sites at once, in binary, one bit of all counters in
-one integer: adding a mask costs two operations on average, however many sites there are.
+Tiers are asked in the order of what a block there is worth, so that a slower one is asked only about sites that the
+faster ones do not have. How many blocks of a match lie in each of the slower tiers is counted for all sites at once, in
+binary, one bit of all counters in one integer: adding a mask costs two operations on average, however many sites there
+are.
+
+Masks of a thousand bits would be most of the memory, so the ones that are likely to be equal are one object: those of
+neighbours in a chain, and all those with a single bit.
 
 A site that is cleared gets another bit and begins anew; the blocks of the old bit no longer match, and are freed step
 by step while others are stored.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 BYTES_PER_BLOCK = 300
-"""Memory of a block that one site holds, at most, the less the more sites hold the same; see the benchmark."""
+"""Memory of a block that one site holds, at most, with up to 1,000 sites; the less the more sites hold the same.
 
+See the benchmark.
+"""
 
 _SHARDS = 256
 _SHARD = _SHARDS - 1
 
+# Reading all digits of a mask costs less than finding its bits one by one if one in so many is set.
+_DENSE = 8
+
 _Masks = list[dict[int, int]]
+_Depth = tuple[int, int]
+"""Sites, as bits, and how many leading blocks they all hold."""
 
 
 @dataclass(slots=True)
@@ -54,11 +66,12 @@ class _Retired:
 class Site:
     """One rank of one endpoint. Made by ``HeldBlocks.join`` and used until ``HeldBlocks.leave``."""
 
-    __slots__ = ("endpoint", "shelves", "slot")
+    __slots__ = ("bit", "endpoint", "shelves", "slot")
 
-    def __init__(self, endpoint: str, slot: int, tiers: int) -> None:
+    def __init__(self, endpoint: str, tiers: int) -> None:
         self.endpoint = endpoint
-        self.slot = slot
+        self.slot = 0
+        self.bit = 1
         self.shelves = [Shelf() for _ in range(tiers)]
 
     def key_of(self, name: int) -> int | None:
@@ -95,6 +108,7 @@ class HeldBlocks:
         # Blocks by tier, so that a lookup passes over tiers without any.
         self._counts = [0 for _ in self._weights]
         self._sites: list[Site | None] = []
+        self._bits: list[int] = []
         self._free_slots: list[int] = []
         self._live = 0
         self._retired: list[_Retired] = []
@@ -115,7 +129,7 @@ class HeldBlocks:
 
     def join(self, endpoint: str) -> Site:
         """A new, empty site of the endpoint."""
-        site = Site(endpoint, 0, len(self._weights))
+        site = Site(endpoint, len(self._weights))
         self._take_slot(site)
         return site
 
@@ -144,10 +158,12 @@ class HeldBlocks:
         else:
             site.slot = len(self._sites)
             self._sites.append(site)
-        self._live |= 1 << site.slot
+            self._bits.append(1 << site.slot)
+        site.bit = self._bits[site.slot]
+        self._live |= site.bit
 
     def _retire(self, site: Site) -> None:
-        self._live &= ~(1 << site.slot)
+        self._live &= ~site.bit
         self._sites[site.slot] = None
         self._retired.append(_Retired(site.slot, site.shelves))
 
@@ -155,7 +171,9 @@ class HeldBlocks:
 
     def store(self, site: Site, tier: int, blocks: Iterable[tuple[int, int]]) -> None:
         """The site holds these blocks in the tier, each as (the engine's name, our key)."""
-        shelf, masks, bit = site.shelves[tier], self._masks[tier], 1 << site.slot
+        shelf, masks, bit = site.shelves[tier], self._masks[tier], site.bit
+        # Neighbours in a chain are mostly held by the same sites and then share one mask, too.
+        before, after = 0, bit
         stored = 0
         for name, key in blocks:
             stored += 1
@@ -176,7 +194,9 @@ class HeldBlocks:
             if mask & bit:
                 shelf.aliases[key] = shelf.aliases.get(key, 0) + 1
             else:
-                shard[key] = mask | bit
+                if mask != before:
+                    before, after = mask, mask | bit
+                shard[key] = after
         self.tidy(2 * stored)
 
     def remove(self, site: Site, tier: int, names: Iterable[int]) -> int:
@@ -188,7 +208,7 @@ class HeldBlocks:
                 if not shelf.copies[name]:
                     del shelf.copies[name]
             elif name in shelf.keys:
-                self._drop(shelf, tier, name, 1 << site.slot)
+                self._drop(shelf, tier, shelf.keys.pop(name), site.bit)
             else:
                 unknown += 1
         return unknown
@@ -200,7 +220,7 @@ class HeldBlocks:
             bit = 1 << retired.slot
             for tier, shelf in enumerate(retired.shelves):
                 while shelf.keys and limit > 0:
-                    self._drop(shelf, tier, next(reversed(shelf.keys)), bit)
+                    self._drop(shelf, tier, shelf.keys.popitem()[1], bit)
                     limit -= 1
             if any(shelf.keys for shelf in retired.shelves):
                 return
@@ -211,10 +231,10 @@ class HeldBlocks:
         """Drops a block with all its copies."""
         shelf = site.shelves[tier]
         shelf.copies.pop(name, None)
-        self._drop(shelf, tier, name, 1 << site.slot)
+        self._drop(shelf, tier, shelf.keys.pop(name), site.bit)
 
-    def _drop(self, shelf: Shelf, tier: int, name: int, bit: int) -> None:
-        key = shelf.keys.pop(name)
+    def _drop(self, shelf: Shelf, tier: int, key: int, bit: int) -> None:
+        """One name of the key is gone from the shelf."""
         self._count -= 1
         self._counts[tier] -= 1
         further = shelf.aliases.get(key, 0)
@@ -226,10 +246,13 @@ class HeldBlocks:
             self._take_bit(self._masks[tier][key & _SHARD], key, bit)
 
     def _take_bit(self, shard: dict[int, int], key: int, bit: int) -> None:
-        if mask := shard[key] ^ bit:
-            shard[key] = mask
-        else:
+        mask = shard[key] ^ bit
+        if not mask:
             del shard[key]
+        elif mask & (mask - 1):
+            shard[key] = mask
+        else:  # the only one left; all such blocks share its mask
+            shard[key] = self._bits[mask.bit_length() - 1]
 
     # --- looking up --------------------------------------------------------------------------------------
 
@@ -238,65 +261,77 @@ class HeldBlocks:
         used = [tier for tier in self._order if self._counts[tier]]
         if not chain or not used:
             return {}
+        best = self._weights[used[0]]
         if len(used) == 1:
-            found = self._depths(chain, self._masks[used[0]])
-            weights = {slot: depth * self._weights[used[0]] for slot, depth in found}
-            return self._best(found, weights)
-        return self._match_in_tiers(chain, used)
+            return self._matches(self._depths(chain, self._masks[used[0]]), best, [])
+        # What is worth as much as the best need not be counted.
+        counted = {tier: _Counters() for tier in used if self._weights[tier] != best}
+        depths = self._depths_in_tiers(chain, [(self._masks[tier], counted.get(tier)) for tier in used])
+        slower = [(self._weights[tier], totals) for tier, counters in counted.items() if (totals := counters.totals())]
+        return self._matches(depths, best, slower)
 
-    def _depths(self, chain: Sequence[int], masks: _Masks) -> list[tuple[int, int]]:
-        """(slot, leading blocks held) of each live site that holds the first block, in one tier."""
-        found: list[tuple[int, int]] = []
+    def _depths(self, chain: Sequence[int], masks: _Masks) -> Sequence[_Depth]:
+        found: list[_Depth] = []
         matching = self._live
         for depth, key in enumerate(chain):
             remaining = matching & masks[key & _SHARD].get(key, 0)
             if remaining != matching:
-                if depth:
-                    found += ((slot, depth) for slot in _slots(matching ^ remaining))
+                found.append((matching ^ remaining, depth))
                 if not remaining:
                     return found
                 matching = remaining
-        found += ((slot, len(chain)) for slot in _slots(matching))
-        return found
+        return [*found, (matching, len(chain))]
 
-    def _match_in_tiers(self, chain: Sequence[int], tiers: Sequence[int]) -> dict[str, Match]:
-        counters = {tier: _Counters() for tier in tiers}
-        found: list[tuple[int, int]] = []
-        worth: dict[int, float] = {}
+    def _depths_in_tiers(
+        self, chain: Sequence[int], tiers: Sequence[tuple[_Masks, "_Counters | None"]]
+    ) -> Sequence[_Depth]:
+        """The same over several tiers, best first; counts the blocks that lie in tiers with counters."""
+        found: list[_Depth] = []
         matching = self._live
-
-        def note(ended: int, depth: int) -> None:
-            for slot in _slots(ended):
-                found.append((slot, depth))
-                worth[slot] = sum(counters[tier].of(slot) * self._weights[tier] for tier in tiers)
-
         for depth, key in enumerate(chain):
-            remaining, masks = 0, []
-            for tier in tiers:
-                mask = matching & self._masks[tier][key & _SHARD].get(key, 0) & ~remaining
-                remaining |= mask
-                masks.append((tier, mask))
-            if remaining != matching:
-                if depth:
-                    note(matching ^ remaining, depth)
-                if not remaining:
-                    return self._best(found, worth)
-                matching = remaining
-            for tier, mask in masks:
-                counters[tier].add(mask)
-        note(matching, len(chain))
-        return self._best(found, worth)
+            shard, missing = key & _SHARD, matching
+            for masks, counters in tiers:
+                held = missing & masks[shard].get(key, 0)
+                if held:
+                    if counters is not None:
+                        counters.add(held)
+                    missing ^= held
+                    if not missing:
+                        break
+            else:
+                found.append((missing, depth))
+                matching ^= missing
+                if not matching:
+                    return found
+        return [*found, (matching, len(chain))]
 
-    def _best(self, found: Sequence[tuple[int, int]], worth: dict[int, float]) -> dict[str, Match]:
+    def _matches(
+        self, depths: Sequence[_Depth], weight: float, slower: Sequence[tuple[float, Mapping[int, int]]]
+    ) -> dict[str, Match]:
+        """By endpoint the best match. A block is worth ``weight``, unless ``slower`` counts it for its site."""
         matches: dict[str, Match] = {}
-        for slot, depth in found:
-            site = self._sites[slot]
-            if site is None:
+        for mask, depth in depths:
+            if not depth:
                 continue
-            known = matches.get(site.endpoint)
-            if known is None or worth[slot] > known.worth:
-                matches[site.endpoint] = Match(depth, worth[slot])
+            alike = Match(depth, depth * weight)
+            for slot in _slots(mask):
+                site = self._sites[slot]
+                if site is None:
+                    continue
+                match = _weighed(slot, depth, weight, slower) if slower else alike
+                known = matches.get(site.endpoint)
+                if known is None or match.worth > known.worth:
+                    matches[site.endpoint] = match
         return matches
+
+
+def _weighed(slot: int, depth: int, weight: float, slower: Sequence[tuple[float, Mapping[int, int]]]) -> Match:
+    worth, rest = 0.0, depth
+    for less, counts in slower:
+        count = counts.get(slot, 0)
+        worth += count * less
+        rest -= count
+    return Match(depth, worth + rest * weight)
 
 
 class _Counters:
@@ -316,11 +351,23 @@ class _Counters:
         if mask:
             self._planes.append(mask)
 
-    def of(self, slot: int) -> int:
-        return sum((plane >> slot & 1) << number for number, plane in enumerate(self._planes))
+    def totals(self) -> Mapping[int, int]:
+        """The counters that are not 0, by bit."""
+        totals: dict[int, int] = {}
+        for number, plane in enumerate(self._planes):
+            for slot in _slots(plane):
+                totals[slot] = totals.get(slot, 0) + (1 << number)
+        return totals
 
 
-def _slots(mask: int) -> Iterator[int]:
+def _slots(mask: int) -> Iterable[int]:
+    """The numbers of the set bits."""
+    if mask.bit_count() * _DENSE < mask.bit_length():
+        return _few_slots(mask)
+    return [slot for slot, digit in enumerate(f"{mask:b}"[::-1]) if digit == "1"]
+
+
+def _few_slots(mask: int) -> Iterator[int]:
     while mask:
         slot = mask.bit_length() - 1
         yield slot

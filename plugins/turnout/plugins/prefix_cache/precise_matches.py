@@ -73,10 +73,12 @@ def join(
         name = endpoint.name
         followed = index.followed.get(name)
         match: Match | None = None
+        held, is_complete = 0, False
         if followed is not None and followed.is_believed:
-            match = found.get(followed.blocks.block_size, _NONE).get(name)
-        held = match.blocks * followed.blocks.block_size // unit if match and followed else 0
-        if followed is None or not followed.is_complete:
+            size, is_complete = followed.blocks.block_size, followed.knows_all
+            match = found.get(size, _NONE).get(name)
+            held = match.blocks * size // unit if match else 0
+        if not is_complete:
             held = max(held, min(total, int(guessed.blocks.get(name, 0) * share)))
         if held:
             blocks[name] = held
