@@ -98,6 +98,11 @@ class Pages:
         assert isinstance(page, dict)
         return page
 
+    async def metrics(self) -> str:
+        async with self._client.get(f"http://{LOOPBACK}:{self._port()}/metrics") as response:
+            assert response.status == 200
+            return await response.text()
+
     async def endpoints(self) -> Sequence[Mapping[str, object]]:
         listed = (await self.get("/endpoints"))["endpoints"]
         assert isinstance(listed, list)

@@ -44,6 +44,13 @@ class PickerProcess:
         assert line, self._log.read_text()
         self.metrics_port = int(json.loads(line)["metrics_port"])
 
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that the process has had resident."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)

@@ -136,6 +136,14 @@ def test_with_speculative_indexing_a_sent_prompt_counts_until_its_time_is_over()
     assert look_up(plain, state(now=1.0)).blocks == {}
 
 
+def test_what_was_sent_to_an_engine_that_has_announced_nothing_yet_is_expected_there() -> None:
+    producer = following(A, B, speculative=True)
+    hear(producer._index, A, payload(stored([9])))
+    hear(producer._index, B)
+    send(producer, B)
+    assert look_up(producer).blocks == {"default/b": 3}
+
+
 def test_blocks_in_host_memory_are_worth_what_the_configuration_says() -> None:
     backends = (CacheBackend("GPU", 1.0), CacheBackend("CPU", 0.5))
     producer = PrecisePrefixCacheProducer(indexer_config=IndexerConfig(kv_cache_backend_configs=backends))

@@ -75,7 +75,8 @@ def join(
         match: Match | None = None
         held, is_complete = 0, False
         if followed is not None and followed.is_believed:
-            size, is_complete = followed.blocks.block_size, followed.knows_all
+            # Before its first block an endpoint may be expected to hold some, of whatever size.
+            size, is_complete = followed.blocks.block_size or unit, followed.knows_all
             match = found.get(size, _NONE).get(name)
             held = match.blocks * size // unit if match else 0
         if not is_complete:

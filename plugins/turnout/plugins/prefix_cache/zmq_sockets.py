@@ -17,7 +17,8 @@ BYTES_PER_TURN = 64 * 1024
 HEARTBEAT_SECONDS = 5.0
 """A peer that does not answer for three of these is taken for dead."""
 
-_SUBSCRIBER_MESSAGES = 1_000
+# What does not fit waits at the publisher. A message may have 8 MiB, and an endpoint must not take gigabytes.
+_SUBSCRIBER_MESSAGES = 64
 # The publisher's replay socket drops what does not fit its own queue of 1,000: take it off quickly.
 _REPLAY_MESSAGES = 20_000
 _FIRST_RECONNECT_MILLISECONDS = 100
@@ -57,7 +58,7 @@ class ConnectionEvent:
 class Subscription:
     """A SUB socket and what happens to its connections.
 
-    ``connect`` or ``bind`` names the address; nothing is sent or received before. At most 1,000 messages wait in it,
+    ``connect`` or ``bind`` names the address; nothing is sent or received before. At most 64 messages wait in it,
     and a peer that sends one of more than 8 MiB is disconnected.
     """
 
