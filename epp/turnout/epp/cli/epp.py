@@ -22,7 +22,7 @@ EndpointOption = Annotated[
     typer.Option(help="Model server, URL or host:port, with labels if any: http://10.0.0.1:8000,tier=spot. Repeat it."),
 ]
 ConfigFileOption = Annotated[
-    Path | None, typer.Option(help="EndpointPickerConfig file; without one, the field's default is used.")
+    Path | None, typer.Option(help="EndpointPickerConfig file; without one, config/profiles/default.yaml applies.")
 ]
 
 
