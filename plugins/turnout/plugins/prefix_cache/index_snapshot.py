@@ -9,7 +9,7 @@ import msgspec
 from turnout.plugins.prefix_cache.agreement import Agreement
 from turnout.plugins.prefix_cache.index import PrefixIndex
 from turnout.plugins.prefix_cache.roll_call import RollCall
-from turnout.plugins.prefix_cache.snapshot import BYTES_OF_A_NUMBER, SnapshotError, packed, unpacked
+from turnout.plugins.prefix_cache.snapshot import BYTES_OF_A_NUMBER, SnapshotError, decoded, packed, unpacked
 
 KIND = "approximate prefix index 1"
 """Another number when block hashes are made in another way."""
@@ -74,10 +74,7 @@ class IndexSnapshot:
 
 
 def _decoded(content: bytes) -> _Held:
-    try:
-        held = msgspec.msgpack.decode(content, type=_Held)
-    except msgspec.MsgspecError as error:
-        raise SnapshotError(f"the content of an endpoint is damaged: {error}") from None
+    held = decoded(content, _Held)
     if len(held.blocks) % BYTES_OF_A_NUMBER:
         raise SnapshotError("the content of an endpoint is damaged: it ends in the middle of a block")
     return held

@@ -15,7 +15,7 @@ from turnout.plugins.prefix_cache.engine_blocks import EngineBlocks
 from turnout.plugins.prefix_cache.engine_index import EngineIndex, Followed, Restored
 from turnout.plugins.prefix_cache.event_stream import Position
 from turnout.plugins.prefix_cache.publishers import Publisher
-from turnout.plugins.prefix_cache.snapshot import BYTES_OF_A_NUMBER, SnapshotError, packed, unpacked
+from turnout.plugins.prefix_cache.snapshot import BYTES_OF_A_NUMBER, SnapshotError, decoded, packed, unpacked
 
 KIND = "announced blocks 1"
 """Another number when keys of blocks are made in another way."""
@@ -103,10 +103,7 @@ def _shelves(blocks: EngineBlocks) -> Iterator[_Shelf]:
 
 
 def _decoded(content: bytes) -> _Held:
-    try:
-        held = msgspec.msgpack.decode(content, type=_Held)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise SnapshotError(f"the content of an endpoint is damaged: {error}") from None
+    held = decoded(content, _Held)
     for shelf in held.shelves:
         if len(shelf.names) % BYTES_OF_A_NUMBER or len(shelf.names) != len(shelf.keys):
             raise SnapshotError("the content of an endpoint is damaged: names and keys of blocks do not fit")

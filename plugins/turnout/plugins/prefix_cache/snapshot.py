@@ -14,8 +14,11 @@ from array import array
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 MARK = "turnout-snapshot"
 VERSION = 1
@@ -60,6 +63,18 @@ class _Document(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     kind: str
     saved_at: float
     endpoints: dict[str, bytes]
+
+
+def decoded(content: bytes, kind: type[T]) -> T:
+    """The content of one endpoint, which its writer encoded as msgpack.
+
+    Raises:
+        SnapshotError: it makes no sense.
+    """
+    try:
+        return msgspec.msgpack.decode(content, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise SnapshotError(f"the content of an endpoint is damaged: {error}") from None
 
 
 def write_snapshot(path: Path, kind: str, endpoints: Mapping[str, bytes], saved_at: float) -> None:
