@@ -22,11 +22,14 @@ class Plain:
     def __init__(self) -> None:
         self.sites: dict[Site, list[dict[int, tuple[int, int]]]] = {}
 
-    def store(self, site: Site, tier: int, stored: Sequence[tuple[int, int]]) -> None:
+    def store(self, site: Site, tier: int, stored: Sequence[tuple[int, int]], *, counts_copies: bool) -> None:
         shelf = self.sites[site][tier]
         for name, key in stored:
             known, copies = shelf.get(name, (key, 0))
-            shelf[name] = (key, copies + 1 if known == key else 1)
+            if known != key or not copies:
+                shelf[name] = (key, 1)
+            elif counts_copies:
+                shelf[name] = (key, copies + 1)
 
     def remove(self, site: Site, tier: int, removed: Sequence[int]) -> int:
         shelf, unknown = self.sites[site][tier], 0
@@ -72,10 +75,10 @@ class HeldBesideItsModel(RuleBasedStateMachine):
         self.held.leave(site)
         del self.plain.sites[site]
 
-    @rule(site=sites, tier=tiers, stored=blocks)
-    def store(self, site: Site, tier: int, stored: list[tuple[int, int]]) -> None:
-        self.held.store(site, tier, stored)
-        self.plain.store(site, tier, stored)
+    @rule(site=sites, tier=tiers, stored=blocks, counts_copies=st.booleans())
+    def store(self, site: Site, tier: int, stored: list[tuple[int, int]], counts_copies: bool) -> None:
+        self.held.store(site, tier, stored, counts_copies=counts_copies)
+        self.plain.store(site, tier, stored, counts_copies=counts_copies)
 
     @rule(site=sites, tier=tiers, removed=st.lists(names, max_size=5))
     def remove(self, site: Site, tier: int, removed: list[int]) -> None:
@@ -167,6 +170,16 @@ def test_a_block_that_was_stored_twice_is_held_until_it_is_removed_twice() -> No
     assert held.remove(site, 0, [7]) == 0
     assert held.match([1]) == {"a": Match(1, 1.0)}
     assert held.remove(site, 0, [7, 7]) == 1
+    assert held.match([1]) == {}
+
+
+def test_a_block_that_was_announced_again_without_being_a_copy_is_gone_once_it_is_removed() -> None:
+    held = HeldBlocks((1.0,), 100)
+    site = held.join("a")
+    held.store(site, 0, [(7, 1)])
+    held.store(site, 0, [(7, 1), (8, 2)], counts_copies=False)
+    assert held.match([1, 2]) == {"a": Match(2, 2.0)}
+    assert held.remove(site, 0, [7]) == 0
     assert held.match([1]) == {}
 
 

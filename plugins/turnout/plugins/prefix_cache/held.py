@@ -169,8 +169,11 @@ class HeldBlocks:
 
     # --- blocks ------------------------------------------------------------------------------------------
 
-    def store(self, site: Site, tier: int, blocks: Iterable[tuple[int, int]]) -> None:
-        """The site holds these blocks in the tier, each as (the engine's name, our key)."""
+    def store(self, site: Site, tier: int, blocks: Iterable[tuple[int, int]], *, counts_copies: bool = True) -> None:
+        """The site holds these blocks in the tier, each as (the engine's name, our key).
+
+        One that it held already counts as a further copy, unless ``counts_copies`` says that it may be the same.
+        """
         shelf, masks, bit = site.shelves[tier], self._masks[tier], site.bit
         # Neighbours in a chain are mostly held by the same sites and then share one mask, too.
         before, after = 0, bit
@@ -179,7 +182,8 @@ class HeldBlocks:
             stored += 1
             known = shelf.keys.get(name)
             if known == key:
-                shelf.copies[name] = shelf.copies.get(name, 0) + 1
+                if counts_copies:
+                    shelf.copies[name] = shelf.copies.get(name, 0) + 1
                 continue
             if known is not None:  # the name stands for something else now
                 self._forget(site, tier, name)
