@@ -143,6 +143,27 @@ def test_a_removed_block_ends_the_match_and_its_return_continues_it() -> None:
     assert house.match(PROMPT, 2) == {"a": 3}
 
 
+def test_blocks_that_are_announced_again_from_the_first_one_on_are_gone_once_they_are_removed() -> None:
+    house = House()
+    blocks = house.publisher()
+    blocks.apply(batch(store([1, 2]), store([1, 2]), store([3], parent=2), store([1, 2, 3])))
+    assert house.match(PROMPT, 2) == {"a": 3}
+    blocks.apply(batch(BlocksRemoved((3,), "GPU", 0), BlocksRemoved((2,), "GPU", 0)))
+    assert house.match(PROMPT, 2) == {"a": 1}
+    blocks.apply(batch(BlocksRemoved((1,), "GPU", 0)))
+    assert (house.match(PROMPT, 2), blocks.blocks) == ({}, 0)
+
+
+def test_copies_of_blocks_that_follow_others_are_held_until_the_last_is_removed() -> None:
+    house = House()
+    blocks = house.publisher()
+    blocks.apply(batch(store([1, 2]), store([3], parent=2), store([3], parent=2)))
+    blocks.apply(batch(BlocksRemoved((3,), "GPU", 0)))
+    assert house.match(PROMPT, 2) == {"a": 3}
+    blocks.apply(batch(BlocksRemoved((3,), "GPU", 0)))
+    assert house.match(PROMPT, 2) == {"a": 2}
+
+
 def test_events_of_one_batch_are_applied_in_their_order() -> None:
     house = House()
     house.publisher().apply(batch(store([1, 2]), AllCleared(), store([1])))
@@ -219,10 +240,45 @@ def test_expected_blocks_match_until_the_engine_clears_its_cache() -> None:
     blocks = house.publisher()
     keys = hash_tokens(PROMPT, 2, chain_root("", ""))
     blocks.apply(batch(store([1])))
-    assert blocks.expect(list(zip([900, 901, 902], keys, strict=True))) is not None
-    assert house.match(PROMPT, 2) == {"a": 3}
+    assert blocks.expect(keys, 2.0)
+    assert (house.match(PROMPT, 2), blocks.blocks) == ({"a": 3}, 1)
     blocks.apply(batch(AllCleared()))
     assert house.match(PROMPT, 2) == {}
+    blocks.expire(keys, 2.0)
+    house.held.tidy(100)
+    assert len(house.held) == 0
+
+
+@pytest.mark.parametrize("rank", [pytest.param(0, id="of the first rank"), pytest.param(3, id="of another rank")])
+def test_what_the_engine_does_with_a_block_that_was_expected_and_announced_counts(rank: int) -> None:
+    house = House()
+    blocks = house.publisher()
+    keys = hash_tokens(PROMPT, 2, chain_root("", ""))
+    blocks.expect(keys, 2.0)
+    blocks.expect(keys, 3.0)
+    blocks.apply(batch(store([1, 2]), BlocksRemoved((2,), "GPU", 0), rank=rank))
+    assert house.match(PROMPT, 2) == {"a": 1}
+    blocks.apply(batch(BlocksRemoved((1,), "GPU", 0), rank=rank))
+    assert house.match(PROMPT, 2) == {}
+
+
+def test_a_block_that_is_expected_twice_is_expected_until_the_later_time() -> None:
+    house = House()
+    blocks = house.publisher()
+    keys = hash_tokens(PROMPT, 2, chain_root("", ""))
+    blocks.expect(keys, 2.0)
+    blocks.expect(keys[:2], 3.0)
+    blocks.expire(keys, 2.0)
+    assert house.match(PROMPT, 2) == {"a": 2}
+    blocks.expire(keys[:2], 3.0)
+    assert house.match(PROMPT, 2) == {}
+
+
+def test_where_there_is_no_first_rank_nothing_is_expected() -> None:
+    blocks = House().publisher()
+    for rank in range(MAX_RANKS):
+        blocks.apply(batch(store([1]), rank=rank + 1))
+    assert not blocks.expect([1], 2.0)
 
 
 def test_nothing_is_left_after_a_reset_or_when_the_publisher_goes() -> None:

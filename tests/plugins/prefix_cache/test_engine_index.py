@@ -68,6 +68,31 @@ def test_a_reset_of_the_stream_drops_what_was_announced() -> None:
     assert matched(index) == {}
 
 
+def test_an_endpoint_whose_engine_cleared_its_cache_or_ended_is_told_once() -> None:
+    index = following(A)
+    hear(index, A, payload(stored([1, 2])))
+    assert list(index.take_emptied()) == []
+    followed = index.followed["default/a"]
+    index.act(followed, followed.stream.message(1, payload(CLEARED), 1.0))
+    assert (list(index.take_emptied()), list(index.take_emptied())) == (["default/a"], [])
+    index.act(followed, followed.stream.message(2, payload(stored([1])), 2.0))
+    index.act(followed, followed.stream.message(0, payload(stored([3])), 3.0))
+    assert list(index.take_emptied()) == ["default/a"]
+    index.act(followed, followed.stream.replayed([(0, payload(stored([3])))], 3.0))
+    index.act(followed, followed.stream.disconnected(4.0))
+    assert list(index.take_emptied()) == []
+    index.act(followed, followed.stream.tick(14.0))
+    assert list(index.take_emptied()) == ["default/a"]
+
+
+def test_a_batch_that_cannot_be_read_says_nothing_of_an_emptied_cache() -> None:
+    index = following(A)
+    hear(index, A, payload(stored([1, 2])))
+    followed = index.followed["default/a"]
+    index.act(followed, followed.stream.message(1, b"\xc1", 1.0))
+    assert list(index.take_emptied()) == []
+
+
 def test_an_endpoint_that_leaves_or_publishes_elsewhere_is_forgotten_and_others_are_not() -> None:
     index = following(A, B)
     hear(index, A, payload(stored([1])))

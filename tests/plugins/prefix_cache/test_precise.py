@@ -123,6 +123,33 @@ def test_a_clear_leaves_nothing_of_the_endpoint() -> None:
     assert look_up(producer).blocks == {}
 
 
+def test_what_was_sent_before_an_engine_cleared_its_cache_does_not_count_when_its_events_stop() -> None:
+    producer = following(A, B)
+    hear(producer._index, A, payload(stored([1, 2])))
+    hear(producer._index, B, payload(stored([9])))
+    send(producer, A)
+    followed = producer._index.followed[A.name]
+    producer._index.act(followed, followed.stream.disconnected(1.0))
+    assert look_up(producer).blocks == {"default/a": 3}
+    producer._index.act(followed, followed.stream.connected(2.0))
+    producer._index.act(followed, followed.stream.replayed([(0, payload(stored([1, 2]))), (1, payload(CLEARED))], 2.0))
+    producer._index.act(followed, followed.stream.disconnected(3.0))
+    assert look_up(producer).blocks == {}
+
+
+def test_what_was_sent_to_an_engine_that_is_gone_does_not_count() -> None:
+    producer = following(A, B)
+    hear(producer._index, A, payload(stored([1, 2])))
+    hear(producer._index, B, payload(stored([9])))
+    send(producer, A)
+    followed = producer._index.followed[A.name]
+    producer._index.act(followed, followed.stream.disconnected(1.0))
+    producer._index.act(followed, followed.stream.tick(11.0))
+    assert look_up(producer).blocks == {}
+    send(producer, A)
+    assert look_up(producer).blocks == {"default/a": 3}
+
+
 def test_with_speculative_indexing_a_sent_prompt_counts_until_its_time_is_over() -> None:
     producer = following(A, B, speculative=True)
     hear(producer._index, A, payload(stored([9])))
@@ -144,6 +171,16 @@ def test_what_was_sent_to_an_engine_that_has_announced_nothing_yet_is_expected_t
     assert look_up(producer).blocks == {"default/b": 3}
 
 
+def test_with_speculative_indexing_a_block_that_was_announced_and_evicted_counts_no_longer() -> None:
+    producer = following(A, speculative=True)
+    hear(producer._index, A, payload(stored([9])))
+    send(producer, A)
+    followed = producer._index.followed[A.name]
+    for sequence, events in enumerate(([stored([1, 2])], [removed(2)]), start=1):
+        producer._index.act(followed, followed.stream.message(sequence, payload(*events), 0.0))
+    assert look_up(producer, state(now=0.1)).blocks == {"default/a": 1}
+
+
 def test_blocks_in_host_memory_are_worth_what_the_configuration_says() -> None:
     backends = (CacheBackend("GPU", 1.0), CacheBackend("CPU", 0.5))
     producer = PrecisePrefixCacheProducer(indexer_config=IndexerConfig(kv_cache_backend_configs=backends))
@@ -163,6 +200,20 @@ def test_predictions_are_compared_with_what_engines_report() -> None:
     assert (figures["compared_requests"], figures["agreeing_requests"]) == (3, 2)
     assert (figures["total_predicted_cached_tokens"], figures["total_reported_cached_tokens"]) == (12, 14)
     assert (figures["stream"], figures["blocks"]) == ("live", 2)
+
+
+def test_a_guess_agrees_with_reports_within_a_block_of_the_guess_however_many_tokens_that_is() -> None:
+    producer = following()
+    # 1,024 tokens in as many bytes: a block of the guess, 256 bytes, is one of 256 tokens.
+    tokens = ids(*range(1_024))
+    send(producer, A, state(tokens))
+    for cached in (1_008, 753, 751):
+        used = send(producer, A, state(tokens))
+        usage = Usage(prompt_tokens=1_024, completion_tokens=1, cached_tokens=cached)
+        producer.response_complete(make_request(), used, replace(ended(A), usage=usage))
+    figures = producer.diagnose([A], 1.0).figures["default/a"]
+    assert (figures["compared_requests"], figures["agreeing_requests"]) == (3, 2)
+    assert figures["total_predicted_cached_tokens"] == 3 * 1_008
 
 
 def test_missing_token_ids_are_found_when_they_are_many_and_forgotten_when_they_are_few() -> None:

@@ -166,6 +166,10 @@ class ApproxPrefixCacheProducer:
             return
         self._agreement.answered(endpoint.name, prediction, completion.usage, state.now)
 
+    def emptied(self, name: str) -> None:
+        """The cache of the endpoint was emptied: what was sent to it before counts no longer."""
+        self._forget_blocks(name)
+
     def readings(self) -> Iterable[Reading]:
         """The size of the index, what of the prompts was found where they were sent, predictions and reports."""
         yield GaugeReading("prefix_indexer_size", "Blocks remembered, summed over endpoints.", len(self._index))

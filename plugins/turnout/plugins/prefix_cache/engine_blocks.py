@@ -3,10 +3,17 @@
 An engine with hybrid attention announces the blocks of several groups of layers. A prefix can be reused as far as the
 full-attention layers have it, so their blocks are the ones that are kept; what other groups hold is passed over.
 
+An engine that computes a block which it holds already has two copies of it, announces both, and removes each. But vLLM
+also announces blocks again that it only reuses, for requests that ask for it (``kv_cache_report_mode``), and never
+removes those. Such an event begins with a prompt's first block, so an event that does adds no copies: the few real ones
+that begin there (of requests for prompt logprobs) are given up too early, which costs a computation, where a copy that
+is not there would be believed for ever.
+
 An event for a slower tier of memory may name blocks without their tokens. They are the ones that the engine announced
 under the same names before, so they get the keys that these have.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -47,6 +54,8 @@ class EngineBlocks:
         self._tiers = tiers
         self._adapters = adapters
         self._ranks: dict[int, _Rank] = {}
+        # When each expected block, by our key, ceases to be.
+        self._expected: dict[int, float] = {}
 
     @property
     def blocks(self) -> int:
@@ -73,7 +82,7 @@ class EngineBlocks:
                     self.is_all_told = len(self._ranks) == 1
 
     def reset(self) -> None:
-        """Forgets everything that was announced."""
+        """Forgets everything that was announced, and what was expected."""
         for rank in self._ranks.values():
             self._clear(rank)
         self.block_size = 0
@@ -84,18 +93,25 @@ class EngineBlocks:
         for rank in self._ranks.values():
             self._held.leave(rank.site)
         self._ranks.clear()
+        self._expected.clear()
 
-    def expect(self, blocks: Iterable[tuple[int, int]]) -> Site | None:
-        """Counts blocks, each as (a name, our key), as held because they were sent here, and returns where.
+    def expect(self, keys: Sequence[int], expires_at: float) -> bool:
+        """Counts blocks as held because they were sent here; returns whether they do count.
 
-        They count on the first rank, for nobody knows which one it is, and go with everything else when the engine
-        clears its cache. Without a first rank they do not count.
+        Each does until the engine announces it, clears its cache, or ``expire`` is called with the same time or a later
+        one. They count on the first rank, for nobody knows which one it is; without one they do not count.
         """
         rank = self._rank(0)
         if rank is None:
-            return None
-        self._held.store(rank.site, self._tiers.expected, blocks)
-        return rank.site
+            return False
+        self._expected.update(dict.fromkeys(keys, expires_at))
+        # A block has one entry, under our name of it, so that it can be found when it is announced.
+        self._held.store(rank.site, self._tiers.expected, zip(keys, keys, strict=True), counts_copies=False)
+        return True
+
+    def expire(self, keys: Iterable[int], now: float) -> None:
+        """Ends the time of those that are not expected for longer."""
+        self._expect_no_more([key for key in keys if self._expected.get(key, math.inf) <= now])
 
     # --- for a snapshot ----------------------------------------------------------------------------------
 
@@ -152,6 +168,13 @@ class EngineBlocks:
         if count:
             self.skipped[reason] += count
 
+    def _expect_no_more(self, keys: Sequence[int]) -> None:
+        if not keys:
+            return
+        for key in keys:
+            self._expected.pop(key, None)
+        self._held.remove(self._ranks[0].site, self._tiers.expected, keys)
+
     def _rank(self, number: int) -> "_Rank | None":
         rank = self._ranks.get(number)
         if rank is None and len(self._ranks) < MAX_RANKS:
@@ -160,6 +183,8 @@ class EngineBlocks:
         return rank
 
     def _clear(self, rank: "_Rank") -> None:
+        if rank is self._ranks.get(0):
+            self._expected.clear()
         self._held.clear(rank.site)
         rank.group = None
 
@@ -192,7 +217,9 @@ class EngineBlocks:
             return
         self.block_size = event.block_size
         self.stored += len(keys)
-        self._held.store(site, tier, zip(event.hashes, keys, strict=True))
+        if self._expected:
+            self._expect_no_more([key for key in keys if key in self._expected])
+        self._held.store(site, tier, zip(event.hashes, keys, strict=True), counts_copies=event.parent is not None)
 
     def _store_known(self, site: Site, tier: int, event: BlocksStored) -> None:
         known = [(name, key) for name in event.hashes if (key := site.key_of(name)) is not None]

@@ -1,13 +1,13 @@
 """What is known of every endpoint's cache from the events of its engine: who is followed, believed, and holds what."""
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from turnout.framework import Endpoint
 from turnout.plugins.prefix_cache.engine_blocks import EngineBlocks, KnownAdapters
 from turnout.plugins.prefix_cache.event_stream import Action, Apply, EventStream, Position, Reset, StreamState
-from turnout.plugins.prefix_cache.held import HeldBlocks, Match, Site
+from turnout.plugins.prefix_cache.held import HeldBlocks, Match
 from turnout.plugins.prefix_cache.publishers import Publisher
 from turnout.plugins.prefix_cache.tiers import Tiers
 
@@ -17,12 +17,16 @@ MAX_BLOCK_SIZES = 4
 
 @dataclass(slots=True)
 class Followed:
-    """One endpoint whose events are read. ``problem`` is why its sockets cannot be used, empty if they can."""
+    """One endpoint whose events are read. ``problem`` is why its sockets cannot be used, empty if they can.
+
+    ``lives`` is what ``EngineIndex`` knows of how often the cache was emptied.
+    """
 
     publisher: Publisher
     stream: EventStream
     blocks: EngineBlocks
     problem: str = ""
+    lives: tuple[int, int] = (0, 0)
 
     @property
     def is_believed(self) -> bool:
@@ -52,8 +56,8 @@ class Restored:
 @dataclass(slots=True)
 class _Expectation:
     expires_at: float
-    site: Site
-    names: Sequence[int]
+    blocks: EngineBlocks
+    keys: Sequence[int]
 
 
 class EngineIndex:
@@ -69,8 +73,8 @@ class EngineIndex:
         self.followed: dict[str, Followed] = {}
         self._tiers = tiers
         self._expected: deque[_Expectation] = deque()
-        self._next_name = 0
         self._restored: dict[str, Restored] = {}
+        self._emptied: set[str] = set()
 
     def blocks_of(self, name: str) -> EngineBlocks:
         """Room for the blocks of an endpoint."""
@@ -107,31 +111,41 @@ class EngineIndex:
                     followed.blocks.apply(action.batch)
                 case Reset():
                     followed.blocks.reset()
+                    if followed.stream.state is StreamState.LOST:
+                        self._emptied.add(followed.blocks.endpoint)
                 case _:
                     pass  # replays are the sockets' part
+        lives = (followed.stream.counters.restarts, followed.blocks.clears)
+        if lives != followed.lives:
+            followed.lives = lives
+            self._emptied.add(followed.blocks.endpoint)
+
+    def take_emptied(self) -> Iterable[str]:
+        """Names of endpoints whose cache was emptied since this was last asked.
+
+        Their engines cleared it, began anew, or are gone: a publisher that cannot be reached for long is taken for one.
+        """
+        if not self._emptied:
+            return ()
+        emptied, self._emptied = self._emptied, set()
+        return emptied
 
     # --- expected blocks ---------------------------------------------------------------------------------
 
     def expect(self, endpoint: Endpoint, keys: Sequence[int], expires_at: float) -> None:
-        """Counts blocks as held by an endpoint that is followed, until then or until its engine clears its cache.
+        """Counts blocks as held by an endpoint that is followed, until its engine announces or clears them, or then.
 
         ``expires_at`` must not lie before that of an earlier call.
         """
         followed = self.followed.get(endpoint.name)
-        if followed is None or not keys:
-            return
-        # Names of their own, so that the end of one expectation does not end another of the same blocks.
-        names = range(self._next_name, self._next_name + len(keys))
-        self._next_name += len(keys)
-        site = followed.blocks.expect(zip(names, keys, strict=True))
-        if site is not None:
-            self._expected.append(_Expectation(expires_at, site, names))
+        if followed is not None and keys and followed.blocks.expect(keys, expires_at):
+            self._expected.append(_Expectation(expires_at, followed.blocks, keys))
 
     def expire(self, now: float) -> None:
         """Drops what was expected until now."""
         while self._expected and self._expected[0].expires_at <= now:
             ended = self._expected.popleft()
-            self.held.remove(ended.site, self._tiers.expected, ended.names)
+            ended.blocks.expire(ended.keys, now)
 
     # --- looking up --------------------------------------------------------------------------------------
 

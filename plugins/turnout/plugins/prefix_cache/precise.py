@@ -21,6 +21,7 @@ from turnout.framework import (
 )
 from turnout.plugins.prefix_cache.agreement import Agreement, Prediction
 from turnout.plugins.prefix_cache.approximate import ApproxPrefixCacheProducer, computing_endpoints
+from turnout.plugins.prefix_cache.blocks import BYTES_PER_TOKEN
 from turnout.plugins.prefix_cache.engine_index import EngineIndex
 from turnout.plugins.prefix_cache.followers import Followers
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES, PrefixMatches
@@ -59,8 +60,9 @@ class PrecisePrefixCacheProducer:
     An endpoint whose events are not current (no connection, a gap that cannot be filled, events that cannot be read),
     and a request whose token ids are not known, are matched as ``approx-prefix-cache-producer`` does, by what was sent.
 
-    With ``speculative_indexing`` the blocks of a dispatched prompt count as held for ``speculative_ttl``, or until the
-    engine clears its cache, so that the second request of a burst finds what the first is about to leave.
+    With ``speculative_indexing`` the blocks of a dispatched prompt count as held until the engine announces them, so
+    that the second request of a burst finds what the first is about to leave; at most for ``speculative_ttl``, and not
+    beyond the clearing of the engine's cache.
 
     With a ``snapshot_path`` what was announced, and beside it (``.sent``) what was sent, is written there every
     ``snapshot_interval_seconds``; after a start it is used as far as the engines' replay sockets confirm it.
@@ -122,6 +124,8 @@ class PrecisePrefixCacheProducer:
 
     async def produce(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> None:
         """Writes the matches of the request's prompt; a request without a prompt has no blocks."""
+        for name in self._index.take_emptied():
+            self._guess.emptied(name)
         await self._guess.produce(request, state, endpoints)
         self._index.expire(state.now)
         guessed = state.read(self._guess_key)
@@ -148,7 +152,7 @@ class PrecisePrefixCacheProducer:
         cached = matches.blocks.get(name, 0) * matches.block_size_tokens
         followed = self._index.followed.get(name)
         exact = followed is not None and followed.is_complete
-        tolerance = 0 if exact else state.read(self._guess_key).block_size_tokens
+        tolerance = 0 if exact else self._guessed_block(state, looked.prompt_tokens)
         prediction = Prediction(cached, looked.prompt_tokens, tolerance)
         state.write(self._prediction_key, prediction)
         self._agreement.sent(name, prediction, state.now)
@@ -164,6 +168,11 @@ class PrecisePrefixCacheProducer:
         served_elsewhere = completion.served_by not in (None, completion.endpoint.host_port)
         if prediction is not None and completion.usage is not None and not served_elsewhere:
             self._agreement.answered(completion.endpoint.name, prediction, completion.usage, state.now)
+
+    def _guessed_block(self, state: CycleState, prompt_tokens: int) -> int:
+        """Tokens that a block of the guess holds; it is one of bytes, and prompts are more or less dense."""
+        block_bytes = state.read(self._guess_key).block_size_tokens * BYTES_PER_TOKEN
+        return -(-block_bytes * prompt_tokens // max(1, len(state.read(PROMPT).data)))
 
     def _note_missing(self, prompt: Prompt | None, tokens: TokenizedPrompt) -> None:
         if prompt is not None:
