@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import aiohttp
 
@@ -37,25 +38,59 @@ class VllmStartError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class VllmPorts:
+    """Where a server answers, publishes its KV events and replays them."""
+
+    http: int
+    kv_events: int
+    kv_replay: int
+
+    @classmethod
+    def free(cls) -> Self:
+        """Ports that are free now."""
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+            for one in sockets:
+                one.bind(("127.0.0.1", 0))
+            return cls(*(int(one.getsockname()[1]) for one in sockets))
+
+
+@dataclass(frozen=True, slots=True)
 class VllmServer:
-    """A server that is ready. ``kv_events`` and ``kv_replay`` are ZMQ addresses to connect to."""
+    """A server that is ready. ``process_group`` is the id by which its processes can be killed."""
 
     host: str
-    port: int
-    kv_events: str
-    kv_replay: str
+    ports: VllmPorts
     log: Path
     seconds_to_ready: float
+    process_group: int
+
+    @property
+    def port(self) -> int:
+        """Of HTTP."""
+        return self.ports.http
 
     @property
     def url(self) -> str:
         """Without a path."""
         return f"http://{self.host}:{self.port}"
 
+    @property
+    def kv_events(self) -> str:
+        """The ZMQ address to subscribe at."""
+        return f"tcp://{self.host}:{self.ports.kv_events}"
+
+    @property
+    def kv_replay(self) -> str:
+        """The ZMQ address to ask for a replay."""
+        return f"tcp://{self.host}:{self.ports.kv_replay}"
+
 
 @contextlib.asynccontextmanager
-async def vllm_server(folder: Path) -> AsyncIterator[VllmServer]:
+async def vllm_server(folder: Path, ports: VllmPorts | None = None) -> AsyncIterator[VllmServer]:
     """A server with a tiny random model and two adapters; its files and its log are in `folder`.
+
+    Without `ports` it takes free ones; with those of a server that has ended it takes its place.
 
     Whatever happens, no process of it is left.
 
@@ -66,11 +101,11 @@ async def vllm_server(folder: Path) -> AsyncIterator[VllmServer]:
     for seed, adapter in enumerate(ADAPTERS):
         write_adapter(folder / adapter, seed)
     log = folder / "vllm.log"
-    ports = _free_ports(3)
+    ports = ports or VllmPorts.free()
     began = time.monotonic()
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *_command(folder, *ports),
+            *_command(folder, ports),
             env=_environment(),
             cwd=folder,
             stdout=output,
@@ -78,19 +113,20 @@ async def vllm_server(folder: Path) -> AsyncIterator[VllmServer]:
             start_new_session=True,
         )
     try:
-        await _until_ready(process, f"http://127.0.0.1:{ports[0]}/health", log)
-        addresses = [f"tcp://127.0.0.1:{port}" for port in ports[1:]]
-        yield VllmServer("127.0.0.1", ports[0], addresses[0], addresses[1], log, time.monotonic() - began)
+        await _until_ready(process, f"http://127.0.0.1:{ports.http}/health", log)
+        yield VllmServer("127.0.0.1", ports, log, time.monotonic() - began, process.pid)
     finally:
         await _stop(process)
 
 
-def _command(folder: Path, port: int, events_port: int, replay_port: int) -> Iterator[str]:
+def _command(folder: Path, ports: VllmPorts) -> Iterator[str]:
     yield from ("nice", str(PYTHON), "-m", "vllm.entrypoints.openai.api_server")
     yield from ("--model", str(folder / MODEL), "--served-model-name", MODEL, "--load-format", "dummy")
-    yield from ("--host", "127.0.0.1", "--port", str(port), "--dtype", "bfloat16", "--enforce-eager")
+    yield from ("--host", "127.0.0.1", "--port", str(ports.http), "--dtype", "bfloat16", "--enforce-eager")
     # Without the first the server refuses to show the token ids of requests; with the second, tests try templates.
     yield from ("--enable-scale-out", "--trust-request-chat-template")
+    # Cached tokens in the usage of responses.
+    yield "--enable-prompt-tokens-details"
     yield from ("--max-model-len", str(MAX_MODEL_LEN), "--max-num-batched-tokens", "2048")
     yield from ("--max-num-seqs", str(MAX_NUM_SEQS), "--block-size", str(BLOCK_SIZE))
     # A small cache: its use is seen, and blocks leave it, within seconds.
@@ -101,9 +137,9 @@ def _command(folder: Path, port: int, events_port: int, replay_port: int) -> Ite
         "enable_kv_cache_events": True,
         "publisher": "zmq",
         # A star makes vLLM bind; with an address it would connect.
-        "endpoint": f"tcp://*:{events_port}",
-        "replay_endpoint": f"tcp://*:{replay_port}",
-        "topic": f"kv@127.0.0.1:{port}@{MODEL}",
+        "endpoint": f"tcp://*:{ports.kv_events}",
+        "replay_endpoint": f"tcp://*:{ports.kv_replay}",
+        "topic": f"kv@127.0.0.1:{ports.http}@{MODEL}",
     }
     yield from ("--kv-events-config", json.dumps(events))
 
@@ -120,14 +156,6 @@ def _environment() -> Mapping[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_SERVER_DEV_MODE": "1",  # for /reset_prefix_cache
     }
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
 
 
 async def _until_ready(process: asyncio.subprocess.Process, health_url: str, log: Path) -> None:
