@@ -88,13 +88,14 @@ async def test_the_page_of_a_full_server_is_read_right(vllm: VllmServer, scrapin
         assert full.max_active_adapters == 2
         assert (full.cache_block_size, full.cache_num_blocks) == (32, 256)
         assert full.age("running_requests", now=9.0) == 2.0
-        filling = full.kv_cache_utilization
-        await until(scraping.read, lambda metrics: metrics.kv_cache_utilization > filling)
+        # Not "more": on a busy machine the first page may come when the streams are at their fullest together.
+        await until(scraping.read, lambda metrics: metrics.kv_cache_utilization != full.kv_cache_utilization)
 
 
 async def test_the_page_tells_when_a_server_has_nothing_left_to_do(vllm: VllmServer, scraping: Scraping) -> None:
     async with endless_streams(vllm.url, ["adapter-b"]):
-        busy = await until(scraping.read, lambda metrics: metrics.running_requests > 0)
+        # The page may still be that of what came before.
+        busy = await until(scraping.read, lambda metrics: metrics.running_requests == 1)
         assert busy.waiting_queue_size == 0
     idle = await until(scraping.read, lambda metrics: metrics.running_requests == 0)
     assert idle.waiting_queue_size == 0
