@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from itertools import islice
 from types import MappingProxyType
 
-from turnout.framework import CounterReading, Endpoint, Figure, Finding, Reading, Usage
+from turnout.framework import Completion, CounterReading, Endpoint, Figure, Finding, Reading, Usage
 from turnout.plugins.prefix_cache.verdicts import DEFAULT_ADVICE, Evidence, restarted, verdict
 
 WINDOW_SECONDS = 300.0
@@ -127,6 +127,13 @@ class Agreement:
             tally.prompt_tokens += prediction.prompt_tokens
             tally.predicted_tokens += prediction.cached_tokens
             tally.tolerance_tokens += prediction.tolerance_tokens
+
+    def completed(self, prediction: Prediction | None, completion: Completion, now: float) -> None:
+        """A request ended; what its engine says counts if there was a prediction and no fallback answered instead."""
+        endpoint, usage = completion.endpoint, completion.usage
+        if prediction is None or usage is None or completion.served_by not in (None, endpoint.host_port):
+            return
+        self.answered(endpoint.name, prediction, usage, now)
 
     def answered(self, name: str, prediction: Prediction, usage: Usage, now: float) -> None:
         """The endpoint served a request with this usage.

@@ -161,10 +161,7 @@ class ApproxPrefixCacheProducer:
         for endpoint in state.get(self._computing_key, ()):
             if chain is not None:
                 self._arrived(endpoint, chain, completion)
-        prediction, endpoint = state.get(self._prediction_key), completion.endpoint
-        if prediction is None or completion.usage is None or completion.served_by not in (None, endpoint.host_port):
-            return
-        self._agreement.answered(endpoint.name, prediction, completion.usage, state.now)
+        self._agreement.completed(state.get(self._prediction_key), completion, state.now)
 
     def emptied(self, name: str) -> None:
         """The cache of the endpoint was emptied: what was sent to it before counts no longer."""

@@ -163,11 +163,7 @@ class PrecisePrefixCacheProducer:
     def response_complete(self, request: InferenceRequest, state: CycleState, completion: Completion) -> None:
         """Compares the prediction with what the engine reports, if it does."""
         self._guess.response_complete(request, state, completion)
-        prediction = state.get(self._prediction_key)
-        # A fallback that answered was not the one the prediction is about.
-        served_elsewhere = completion.served_by not in (None, completion.endpoint.host_port)
-        if prediction is not None and completion.usage is not None and not served_elsewhere:
-            self._agreement.answered(completion.endpoint.name, prediction, completion.usage, state.now)
+        self._agreement.completed(state.get(self._prediction_key), completion, state.now)
 
     def _guessed_block(self, state: CycleState, prompt_tokens: int) -> int:
         """Tokens that a block of the guess holds; it is one of bytes, and prompts are more or less dense."""
