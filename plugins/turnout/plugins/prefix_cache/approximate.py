@@ -28,6 +28,7 @@ from turnout.plugins.prefix_cache.correction import CapacityCorrection
 from turnout.plugins.prefix_cache.index import DEFAULT_MAX_BYTES, MIN_MAX_BYTES, PrefixIndex
 from turnout.plugins.prefix_cache.index_snapshot import KIND, IndexSnapshot
 from turnout.plugins.prefix_cache.keys import DEFAULT_PRODUCER, PREFIX_MATCHES, PrefixMatches
+from turnout.plugins.prefix_cache.parameters import at_least
 from turnout.plugins.prefix_cache.roll_call import RollCall
 from turnout.plugins.prefix_cache.snapshot import SnapshotKeeper
 
@@ -92,13 +93,13 @@ class ApproxPrefixCacheProducer:
         snapshot_interval_seconds: float = 60.0,
         name: PluginName = DEFAULT_NAME,
     ) -> None:
-        _at_least("block_size_tokens", block_size_tokens, 0)
-        _at_least("block_size", block_size, 0 if block_size_tokens else 1)
-        _at_least("max_prefix_tokens_to_match", max_prefix_tokens_to_match, 0)
-        _at_least("max_prefix_blocks_to_match", max_prefix_blocks_to_match, 0 if max_prefix_tokens_to_match else 1)
-        _at_least("lru_capacity_per_server", lru_capacity_per_server, 1)
-        _at_least("max_index_bytes", max_index_bytes, MIN_MAX_BYTES)
-        _at_least("snapshot_interval_seconds", snapshot_interval_seconds, 1)
+        at_least("block_size_tokens", block_size_tokens, 0)
+        at_least("block_size", block_size, 0 if block_size_tokens else 1)
+        at_least("max_prefix_tokens_to_match", max_prefix_tokens_to_match, 0)
+        at_least("max_prefix_blocks_to_match", max_prefix_blocks_to_match, 0 if max_prefix_tokens_to_match else 1)
+        at_least("lru_capacity_per_server", lru_capacity_per_server, 1)
+        at_least("max_index_bytes", max_index_bytes, MIN_MAX_BYTES)
+        at_least("snapshot_interval_seconds", snapshot_interval_seconds, 1)
         self._auto_tune = auto_tune
         self._block_size_tokens = max(MIN_BLOCK_SIZE_TOKENS, block_size_tokens or block_size)
         self._max_tokens = max_prefix_tokens_to_match
@@ -252,8 +253,3 @@ def computing_endpoints(result: SchedulingResult) -> list[Endpoint]:
     if prefill is not None and prefill.picked[0].name != result.endpoint.name:
         endpoints.append(prefill.picked[0])
     return endpoints
-
-
-def _at_least(parameter: str, value: float, bound: int) -> None:
-    if not bound <= value < float("inf"):
-        raise ValueError(f"{parameter} must be at least {bound}, got {value}")

@@ -9,6 +9,7 @@ from turnout.framework import PROMPT, CycleState, Endpoint, InferenceRequest, Pl
 from turnout.plugins.prefix_cache.blocks import hash_bytes
 from turnout.plugins.prefix_cache.burst_groups import UNLIMITED, BurstRequest, BurstRules, assign
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES, PrefixMatches
+from turnout.plugins.prefix_cache.parameters import at_least
 
 BalanceBy: TypeAlias = Literal["requests", "tokens"]
 
@@ -77,12 +78,12 @@ class BurstPrefixCacheProducer:
         if not 1 <= window_duration_ms <= MAX_WINDOW_MS:
             raise ValueError(f"window_duration_ms must be within [1, {MAX_WINDOW_MS}], got {window_duration_ms}")
         _limit("max_per_replica", max_per_replica)
-        _at_least("block_size_tokens", block_size_tokens, 1)
-        _at_least("max_prefix_tokens_to_match", max_prefix_tokens_to_match, 0)
+        at_least("block_size_tokens", block_size_tokens, 1)
+        at_least("max_prefix_tokens_to_match", max_prefix_tokens_to_match, 0)
         if 0 < max_prefix_tokens_to_match < block_size_tokens:
             bound = f"0 or at least block_size_tokens ({block_size_tokens})"
             raise ValueError(f"max_prefix_tokens_to_match must be {bound}, got {max_prefix_tokens_to_match}")
-        _at_least("min_colocate_blocks", min_colocate_blocks, 0)
+        at_least("min_colocate_blocks", min_colocate_blocks, 0)
         _limit("max_batch_size", max_batch_size)
         self.time_limit_seconds = window_duration_ms / 1000.0 + MARGIN_SECONDS
         self._window_seconds = window_duration_ms / 1000.0
@@ -147,8 +148,3 @@ class BurstPrefixCacheProducer:
 def _limit(parameter: str, value: int) -> None:
     if value != UNLIMITED and value < 1:
         raise ValueError(f"{parameter} must be {UNLIMITED} or at least 1, got {value}")
-
-
-def _at_least(parameter: str, value: int, bound: int) -> None:
-    if value < bound:
-        raise ValueError(f"{parameter} must be at least {bound}, got {value}")

@@ -8,6 +8,7 @@ import xxhash
 
 from turnout.framework import CycleState, Endpoint, InferenceRequest, PluginName, SchedulingResult, StateKey
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES, PrefixMatches
+from turnout.plugins.prefix_cache.parameters import at_least
 
 SOURCE_HEADER = "x-kv-cache-source-host-port"
 DEFAULT_NAME = PluginName("p2p-source-producer")
@@ -36,8 +37,7 @@ class P2PSourceProducer:
         prefix_match_info_producer_name: str = "",
         name: PluginName = DEFAULT_NAME,
     ) -> None:
-        if min_cached_token_delta < 1:
-            raise ValueError(f"min_cached_token_delta must be at least 1, got {min_cached_token_delta}")
+        at_least("min_cached_token_delta", min_cached_token_delta, 1)
         self._delta = min_cached_token_delta
         self._prefill_profile = prefill_profile_name
         self._matches_key = PREFIX_MATCHES.of(prefix_match_info_producer_name)

@@ -25,6 +25,7 @@ from turnout.plugins.prefix_cache.blocks import BYTES_PER_TOKEN
 from turnout.plugins.prefix_cache.engine_index import EngineIndex
 from turnout.plugins.prefix_cache.followers import Followers
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES, PrefixMatches
+from turnout.plugins.prefix_cache.parameters import at_least
 from turnout.plugins.prefix_cache.precise_config import IndexerConfig, KVEventsConfig, TokenProcessorConfig
 from turnout.plugins.prefix_cache.precise_findings import ADVICE, figures, findings
 from turnout.plugins.prefix_cache.precise_matches import TokenChain, chains_of, join
@@ -91,8 +92,7 @@ class PrecisePrefixCacheProducer:
     ) -> None:
         if speculative_ttl <= timedelta():
             raise ValueError(f"speculative_ttl must be positive, got {speculative_ttl}")
-        if max_index_bytes < 1:
-            raise ValueError(f"max_index_bytes must be at least 1, got {max_index_bytes}")
+        at_least("max_index_bytes", max_index_bytes, 1)
         try:
             tiers = Tiers(indexer_config.kv_cache_backend_configs)
         except ValueError as error:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from turnout.framework import CycleState, Endpoint, InferenceRequest, Scores
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES
+from turnout.plugins.prefix_cache.parameters import at_least
 
 
 class PrefixCacheScorer:
@@ -29,8 +30,7 @@ class PrefixCacheScorer:
     ) -> None:
         if not 0.0 <= match_length_weight <= 1.0:
             raise ValueError(f"match_length_weight must be within [0, 1], got {match_length_weight}")
-        if match_length_scale_tokens < 1:
-            raise ValueError(f"match_length_scale_tokens must be at least 1, got {match_length_scale_tokens}")
+        at_least("match_length_scale_tokens", match_length_scale_tokens, 1)
         self._weight = match_length_weight
         self._scale_tokens = match_length_scale_tokens
         self._ignores_common = ignore_common_prefix
