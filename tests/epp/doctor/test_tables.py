@@ -3,23 +3,13 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
+from epp.doctor import pickers
 from turnout.epp.doctor.examination import Examination, ExaminedEndpoint, ExaminedProducer
 from turnout.epp.doctor.pages import FoundByPlugin
 from turnout.epp.doctor.tables import render_examination
 from turnout.framework import Figure
 
-FIGURES: Mapping[str, Figure] = {
-    "requests": 40,
-    "predicted_cached_tokens": 52000,
-    "predicted_hit_rate": 0.8125,
-    "compared_requests": 20,
-    "agreeing_requests": 19,
-    "compared_predicted_tokens": 26000,
-    "reported_cached_tokens": 25500,
-    "engine_hit_rate": 0.75,
-    "blocks": 1234,
-    "stream": "lost",
-}
+FIGURES: Mapping[str, Figure] = {**pickers.FIGURES, "stream": "lost"}
 
 
 def shown(examination: Examination) -> list[str]:

@@ -227,6 +227,14 @@ class RawPublisher:
     def send(self, sequence: int, payload: bytes) -> None:
         self.socket.send_multipart([b"", sequence.to_bytes(8, "big"), payload])
 
+    async def send_until_held(self, held: Held, block: int, sequence: int = 0) -> int:
+        """What is sent before the subscription arrives is lost; returns the next sequence number."""
+        while not held.blocks:
+            self.send(sequence, stored(block))
+            sequence += 1
+            await asyncio.sleep(0)
+        return sequence
+
     async def request(self) -> tuple[bytes, int]:
         await until(lambda: bool(self.router.poll(0)))
         identity, empty, start = self.router.recv_multipart()
@@ -243,11 +251,7 @@ async def test_messages_of_another_form_are_counted_and_skipped(shared: SharedSo
     held = Held()
     subscriber = EventSubscriber(shared, raw.address, held)
     async with running(subscriber):
-        sequence = 0
-        while not held.blocks:
-            raw.send(sequence, stored(1))
-            sequence += 1
-            await asyncio.sleep(0)
+        sequence = await raw.send_until_held(held, 1)
         raw.socket.send_multipart([b"only one"])
         raw.socket.send_multipart([b"topic", b"short", b"payload"])
         raw.socket.send_multipart([b"a", b"b", b"c", b"d"])
@@ -292,18 +296,11 @@ async def test_a_message_beyond_the_limit_costs_the_connection(shared: SharedSoc
     held = Held()
     subscriber = EventSubscriber(shared, raw.address, held)
     async with running(subscriber):
-        sequence = 0
-        while not held.blocks:
-            raw.send(sequence, stored(1))
-            sequence += 1
-            await asyncio.sleep(0)
+        sequence = await raw.send_until_held(held, 1)
         raw.send(sequence, bytes(MAX_PAYLOAD_BYTES + 1))
         await until(lambda: bool(held.resets))
         assert held.blocks == set()
-        while not held.blocks:
-            sequence += 1
-            raw.send(sequence, stored(2))
-            await asyncio.sleep(0)
+        await raw.send_until_held(held, 2, sequence + 1)
     assert held.blocks == {2}
 
 
