@@ -2,20 +2,20 @@ import inspect
 
 import pytest
 
-from turnout.framework import Filter, FlowHead, Parser, ProfileHandler, QueuedRequest, Scorer, interfaces
+from turnout.framework import Filter, Parser, ProfileHandler, Scorer, flow_control, interfaces
 from turnout.framework.registry import _DISTINCTIVE
-from turnout.framework.testing import make_request
 
 PROTOCOLS = [
     value
-    for value in vars(interfaces).values()
-    if inspect.isclass(value) and getattr(value, "_is_protocol", False) and value.__module__ == interfaces.__name__
+    for module in (interfaces, flow_control)
+    for value in vars(module).values()
+    if inspect.isclass(value) and getattr(value, "_is_protocol", False) and value.__module__ == module.__name__
 ]
 
 
 def test_there_are_as_many_interfaces_as_there_are_ways_to_recognise_them() -> None:
     assert set(PROTOCOLS) == set(_DISTINCTIVE)
-    assert len(PROTOCOLS) == 24
+    assert len(PROTOCOLS) == 32
 
 
 @pytest.mark.parametrize("interface", PROTOCOLS, ids=lambda interface: str(interface.__name__))
@@ -30,9 +30,3 @@ def test_interfaces_can_be_checked_at_run_time() -> None:
 
 class Score:
     def score(self) -> None: ...
-
-
-def test_a_queued_request_without_a_deadline_waits_for_ever() -> None:
-    queued = QueuedRequest(make_request(), enqueued_at=1.0)
-    assert queued.deadline == float("inf")
-    assert FlowHead("tenant", queued, 3).head is queued

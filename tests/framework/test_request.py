@@ -2,7 +2,15 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from turnout.framework import DEFAULT_FAIRNESS_ID, PROMPT, Headers, InferenceRequest, Prompt
+from turnout.framework import (
+    DEFAULT_FAIRNESS_ID,
+    PROMPT,
+    TTFT_TARGET_HEADERS,
+    Headers,
+    InferenceRequest,
+    Prompt,
+    target_seconds,
+)
 
 HEADERS = Headers([("Accept", "a"), ("X-Two", "first"), ("accept", "b"), ("x-two", "second")])
 
@@ -50,3 +58,23 @@ def test_a_request_has_the_defaults_of_the_protocol_and_cannot_be_changed() -> N
 def test_the_prompt_has_no_producer_that_could_be_added() -> None:
     assert (PROMPT.name, PROMPT.producer) == ("prompt", "")
     assert Prompt() == Prompt(data=b"", tokens=0, salt="")
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        pytest.param([("x-llm-d-slo-ttft-ms", "250")], 0.25, id="milliseconds"),
+        pytest.param([("x-slo-ttft-ms", "1e3")], 1.0, id="the alias"),
+        pytest.param([("x-slo-ttft-ms", "1"), ("x-llm-d-slo-ttft-ms", "2")], 0.002, id="the preferred name wins"),
+        pytest.param([], None, id="absent"),
+        pytest.param([("x-slo-ttft-ms", "")], None, id="empty"),
+        pytest.param([("x-slo-ttft-ms", "abc")], None, id="no number"),
+        pytest.param([("x-slo-ttft-ms", "nan")], None, id="not a number"),
+        pytest.param([("x-slo-ttft-ms", "inf")], None, id="infinite"),
+        pytest.param([("x-slo-ttft-ms", "1e999")], None, id="too large for a float"),
+        pytest.param([("x-slo-ttft-ms", "0")], None, id="zero"),
+        pytest.param([("x-slo-ttft-ms", "-5")], None, id="negative"),
+    ],
+)
+def test_a_target_is_a_positive_number_of_milliseconds(headers: list[tuple[str, str]], seconds: float | None) -> None:
+    assert target_seconds(Headers(headers), TTFT_TARGET_HEADERS) == seconds

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from turnout.framework import TPOT_TARGET_HEADERS, TTFT_TARGET_HEADERS
+
 DESTINATION: Final = "x-gateway-destination-endpoint"
 """Header, and key of dynamic metadata, that names where a request goes."""
 
@@ -23,8 +25,7 @@ REQUEST_ID: Final = "x-request-id"
 FAIRNESS_ID: Final = ("x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id")
 OBJECTIVE: Final = ("x-llm-d-inference-objective", "x-gateway-inference-objective")
 MODEL_REWRITE: Final = ("x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite")
-TTFT_TARGET: Final = ("x-llm-d-slo-ttft-ms", "x-slo-ttft-ms")
-TPOT_TARGET: Final = ("x-llm-d-slo-tpot-ms", "x-slo-tpot-ms")
+QUEUE_TIMEOUT: Final = ("x-turnout-queue-timeout-ms",)
 """Request headers with the preferred name first."""
 
 VIDEO: Final = ("x-llm-d-video-fps", "x-llm-d-video-duration-seconds", "x-llm-d-video-resolution")
@@ -46,6 +47,16 @@ ROUTING_HEADERS: Final = (
 """Request headers that only the gateway and the Endpoint Picker may set."""
 
 CONTROL_HEADERS: Final = frozenset(
-    {*ROUTING_HEADERS, *FAIRNESS_ID, *OBJECTIVE, *MODEL_REWRITE, *TTFT_TARGET, *TPOT_TARGET, *VIDEO, DROPPED_REASON}
+    {
+        *ROUTING_HEADERS,
+        *FAIRNESS_ID,
+        *OBJECTIVE,
+        *MODEL_REWRITE,
+        *TTFT_TARGET_HEADERS,
+        *TPOT_TARGET_HEADERS,
+        *QUEUE_TIMEOUT,
+        *VIDEO,
+        DROPPED_REASON,
+    }
 )
 """Headers between client, gateway and Endpoint Picker; an endpoint gets only those that the decision sets."""

@@ -6,6 +6,14 @@ from enum import StrEnum
 class ExtensionPoint(StrEnum):
     """Where in the life of a request a plugin runs; the values label metrics and errors."""
 
+    CLASSIFIER = "RequestClassification"
+    ORDERING = "Ordering"
+    FAIRNESS = "Fairness"
+    SATURATION = "SaturationDetector"
+    USAGE_LIMIT = "UsageLimit"
+    DISPATCH_GATE = "DispatchGate"
+    ENTRY = "QueueEntry"
+    EVICTION = "Eviction"
     PROFILE_HANDLER = "ProfilePicker"
     PROCESS_RESULTS = "ProcessProfilesResults"
     FILTER = "Filter"
@@ -18,6 +26,7 @@ class ExtensionPoint(StrEnum):
     RESPONSE_HEADERS = "ResponseReceived"
     RESPONSE_BODY = "ResponseStreaming"
     RESPONSE_COMPLETE = "ResponseComplete"
+    REQUEST_REFUSED = "RequestRefused"
     PARSER = "RequestParsing"
     RUNNABLE = "Runnable"
     READINGS = "Readings"

@@ -77,6 +77,32 @@ class Picker(Protocol):
         ...
 
 
+# --- at the door ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What a classifier found out about a request. None leaves the value as it is; targets are in seconds."""
+
+    priority: int | None = None
+    level: str | None = None
+    fairness_id: str | None = None
+    ttft_target: float | None = None
+    tpot_target: float | None = None
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """Says which priority, level, flow or targets a request has, before it may have to wait.
+
+    Classifiers run in the order of the file; each sees what the earlier ones found out.
+    """
+
+    def classify(self, request: InferenceRequest, state: CycleState) -> Classification | Refusal:
+        """What the request is, or why it is refused. ``PROMPT`` and ``REQUEST_BODY`` are there if there is a body."""
+        ...
+
+
 # --- before the cycle ------------------------------------------------------------------------------------
 
 
@@ -158,6 +184,15 @@ class ResponseComplete(Protocol):
         ...
 
 
+@runtime_checkable
+class RequestRefused(Protocol):
+    """Hears of every classified request that ended without a dispatch."""
+
+    def request_refused(self, request: InferenceRequest, state: CycleState, refusal: Refusal) -> None:
+        """The client gets an error instead of an endpoint. A client that left while it waited counts, too."""
+        ...
+
+
 # --- request formats -------------------------------------------------------------------------------------
 
 
@@ -194,81 +229,6 @@ class Parser(Protocol):
 
     def usage(self, body: bytes) -> Usage | None:
         """Token counts in one JSON document or one server-sent event's data, or None."""
-        ...
-
-
-# --- flow control: pure, given ``now`` -------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class QueuedRequest:
-    """A request that waits. Times are in seconds on the caller's clock; no deadline is infinity."""
-
-    request: InferenceRequest
-    enqueued_at: float
-    deadline: float = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class FlowHead:
-    """A non-empty flow of one priority band: its first request by the ordering policy, and its length."""
-
-    fairness_id: str
-    head: QueuedRequest
-    length: int
-
-
-@runtime_checkable
-class OrderingPolicy(Protocol):
-    """Orders the requests of one flow."""
-
-    def rank(self, item: QueuedRequest, now: float) -> float:
-        """The lowest rank goes first; equal ranks go in order of arrival."""
-        ...
-
-
-@runtime_checkable
-class FairnessPolicy(Protocol):
-    """Chooses among the flows of one priority band."""
-
-    def choose(self, flows: Sequence[FlowHead], now: float) -> FlowHead:
-        """The flow whose head goes next; ``flows`` is not empty."""
-        ...
-
-
-@runtime_checkable
-class SaturationDetector(Protocol):
-    """Tells how full the pool is."""
-
-    def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:
-        """1.0 is the set point; may exceed it. An empty pool is 1.0."""
-        ...
-
-
-@runtime_checkable
-class UsageLimitPolicy(Protocol):
-    """Sets how much saturation each priority may see."""
-
-    def ceilings(self, saturation: float, priorities: Sequence[int]) -> Sequence[float]:
-        """For each priority, highest first, the saturation at which it is held back."""
-        ...
-
-
-@runtime_checkable
-class EvictionOrderingPolicy(Protocol):
-    """Orders running requests that may be evicted."""
-
-    def eviction_rank(self, item: QueuedRequest, dispatched_at: float) -> tuple[float, ...]:
-        """The lowest rank is evicted first."""
-        ...
-
-
-@runtime_checkable
-class EvictionFilterPolicy(Protocol):
-    """Says which running requests may be evicted at all."""
-
-    def evictable(self, item: QueuedRequest) -> bool:
-        """Whether eviction may take this request."""
         ...
 
 

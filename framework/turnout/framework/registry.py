@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
-from turnout.framework import interfaces
+from turnout.framework import flow_control, interfaces
 from turnout.framework.errors import ExtensionPoint, PluginError, PluginLoadError
 from turnout.framework.profile import plugin_boundary
 
@@ -18,6 +18,7 @@ _DISTINCTIVE: dict[type, tuple[str, ...]] = {
     interfaces.Filter: ("filter",),
     interfaces.Scorer: ("score",),
     interfaces.Picker: ("pick",),
+    interfaces.Classifier: ("classify",),
     interfaces.DataProducer: ("produce",),
     interfaces.Screener: ("screen",),
     interfaces.Admitter: ("admit",),
@@ -25,13 +26,20 @@ _DISTINCTIVE: dict[type, tuple[str, ...]] = {
     interfaces.ResponseHeaders: ("response_headers",),
     interfaces.ResponseBody: ("response_body",),
     interfaces.ResponseComplete: ("response_complete",),
+    interfaces.RequestRefused: ("request_refused",),
     interfaces.Parser: ("parse", "rewrite_model", "usage"),
-    interfaces.OrderingPolicy: ("rank",),
-    interfaces.FairnessPolicy: ("choose",),
-    interfaces.SaturationDetector: ("saturation",),
-    interfaces.UsageLimitPolicy: ("ceilings",),
-    interfaces.EvictionOrderingPolicy: ("eviction_rank",),
-    interfaces.EvictionFilterPolicy: ("evictable",),
+    flow_control.OrderingPolicy: ("rank",),
+    flow_control.EffectivePriorityPolicy: ("effective_priority",),
+    flow_control.FairnessPolicy: ("choose",),
+    flow_control.RankedFairnessPolicy: ("flow_rank",),
+    flow_control.DispatchAccounting: ("request_dispatched",),
+    flow_control.AdaptivePolicy: ("adapt",),
+    flow_control.SaturationDetector: ("saturation",),
+    flow_control.UsageLimitPolicy: ("ceilings",),
+    flow_control.DispatchGate: ("fits",),
+    flow_control.EntryPolicy: ("entry_refusal",),
+    flow_control.EvictionOrderingPolicy: ("eviction_rank",),
+    flow_control.EvictionFilterPolicy: ("evictable",),
     interfaces.EndpointDiscovery: ("discover",),
     interfaces.DataSource: ("fetch",),
     interfaces.Extractor: ("extract",),

@@ -1,11 +1,16 @@
 """One LLM request as plugins see it."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from turnout.framework.state import StateKey
 
 DEFAULT_FAIRNESS_ID = "default-flow"
+
+TTFT_TARGET_HEADERS = ("x-llm-d-slo-ttft-ms", "x-slo-ttft-ms")
+TPOT_TARGET_HEADERS = ("x-llm-d-slo-tpot-ms", "x-slo-tpot-ms")
+"""Request headers with targets in milliseconds, the preferred name first."""
 
 
 class Headers:
@@ -73,6 +78,8 @@ class InferenceRequest:
 
     ``received_at`` is in seconds on the same clock as ``CycleState.now``; ``size_bytes`` is the length of
     the body. ``model`` is what the client asked for, ``target_model`` what will be asked of the engine.
+    ``level`` is the name of the priority level, empty if it has none. ``ttft_target`` and ``tpot_target`` are in
+    seconds, None without a target.
     """
 
     request_id: str
@@ -87,3 +94,17 @@ class InferenceRequest:
     max_output_tokens: int | None = None
     size_bytes: int = 0
     received_at: float = 0.0
+    level: str = ""
+    ttft_target: float | None = None
+    tpot_target: float | None = None
+
+
+def target_seconds(headers: Headers, names: tuple[str, ...]) -> float | None:
+    """The target that the first of these headers states, in seconds; None unless it is a number above 0."""
+    stated = headers.get(*names)
+    try:
+        # Longer than any number that a client means.
+        milliseconds = float(stated[:32]) if stated else math.nan
+    except ValueError:
+        return None
+    return milliseconds / 1000.0 if 0.0 < milliseconds < math.inf else None

@@ -9,6 +9,8 @@ from turnout.epp.requests.paths import choose_parser, request_path
 from turnout.epp.wire_names import FAIRNESS_ID, MODEL_REWRITE, OBJECTIVE, REQUEST_ID
 from turnout.framework import (
     DEFAULT_FAIRNESS_ID,
+    TPOT_TARGET_HEADERS,
+    TTFT_TARGET_HEADERS,
     ExtensionPoint,
     Headers,
     InferenceRequest,
@@ -17,6 +19,7 @@ from turnout.framework import (
     Parser,
     PluginError,
     plugin_boundary,
+    target_seconds,
 )
 
 MAX_MODEL_NAME = 1024
@@ -103,4 +106,6 @@ def _request(
         max_output_tokens=parsed.max_output_tokens,
         size_bytes=len(body.data) if body is not None else 0,
         received_at=now,
+        ttft_target=target_seconds(headers, TTFT_TARGET_HEADERS),
+        tpot_target=target_seconds(headers, TPOT_TARGET_HEADERS),
     )
