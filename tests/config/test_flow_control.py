@@ -1,5 +1,3 @@
-from datetime import timedelta
-
 import pytest
 
 from config.fakes import load, problems, warnings
@@ -47,27 +45,12 @@ def test_a_wrong_feature_gate_is_a_problem(gate: str, found: str) -> None:
     assert problems(SCORER + f"featureGates:\n- {gate}\n") == [f"5: featureGates[0]: {found}"]
 
 
-def test_settings_are_checked_and_defaulted_although_they_are_ignored() -> None:
-    body = SCORER + (
-        "flowControl: {maxBytes: 1Gi, maxRequests: 0, defaultRequestTTL: 0s, noEndpointRequestTTL: 5s,\n"
-        "  defaultPriorityBand: {maxRequests: 7}, priorityBands: [{priority: -1, maxBytes: 1k}],\n"
-        "  enableEviction: true}\n"
-    )
-    settings = load(body).flow_control
-    assert (settings.max_bytes, settings.max_requests) == (1073741824, None)
-    assert (settings.default_request_ttl, settings.no_endpoint_request_ttl) == (None, timedelta(seconds=5))
-    assert (settings.default_band.max_bytes, settings.default_band.max_requests) == (1_000_000_000, 7)
-    assert settings.default_negative_band == settings.default_band
-    assert (settings.bands[-1].max_bytes, settings.bands[-1].max_requests) == (1000, 5000)
-    assert settings.enable_eviction
+def test_the_section_is_ignored_with_a_warning_as_long_as_the_gate_is_closed() -> None:
+    body = SCORER + "flowControl: {maxBytes: 1Gi}\n"
+    assert load(body).flow_control is None
     assert warnings(body) == [
         "4: flowControl: is ignored: feature gate flowControl is off; only saturationDetector takes effect"
     ]
-
-
-def test_time_to_live_without_endpoints_follows_the_default_one() -> None:
-    settings = load(SCORER + "flowControl: {defaultRequestTTL: 3s}").flow_control
-    assert settings.no_endpoint_request_ttl == timedelta(seconds=3)
 
 
 def test_two_bands_of_one_priority_are_a_problem() -> None:
@@ -76,19 +59,24 @@ def test_two_bands_of_one_priority_are_a_problem() -> None:
     ]
 
 
+def detector(body: str, **more: str) -> str | None:
+    found = load(body, **more).detector
+    return None if found is None else found.name
+
+
 def test_the_default_detector_is_used_where_it_is_on_offer() -> None:
-    assert load(SCORER).flow_control.saturation_detector is None
-    assert load(SCORER, utilization_detector="Detector").flow_control.saturation_detector == "utilization-detector"
+    assert detector(SCORER) is None
+    assert detector(SCORER, utilization_detector="Detector") == "utilization-detector"
     named = SCORER + "flowControl: {saturationDetector: {pluginRef: utilization-detector}}"
-    assert load(named, utilization_detector="Detector").flow_control.saturation_detector == "utilization-detector"
+    assert detector(named, utilization_detector="Detector") == "utilization-detector"
     assert warnings(named, utilization_detector="Detector") == []
 
 
 def test_the_deprecated_detector_field_counts_when_there_is_no_other() -> None:
     listed = "plugins: [{type: d, name: a}, {type: d, name: b}]\nsaturationDetector: {pluginRef: a}\n"
-    assert load(listed, d="Detector").flow_control.saturation_detector == "a"
+    assert detector(listed, d="Detector") == "a"
     both = listed + "flowControl: {saturationDetector: {pluginRef: b}}\n"
-    assert load(both, d="Detector").flow_control.saturation_detector == "b"
+    assert detector(both, d="Detector") == "b"
     assert warnings(both, d="Detector") == [
         (
             "4: saturationDetector: is deprecated and is ignored beside flowControl.saturationDetector; "

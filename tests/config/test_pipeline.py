@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 from config.fakes import BodyReader, load
-from turnout.config import FlowControlSettings
 from turnout.framework import Named
 
 
@@ -26,10 +25,3 @@ def test_request_bodies_are_read_when_a_parser_claims_paths() -> None:
     assert not load(
         "requestHandler: {parsers: [{pluginRef: passthrough-parser}]}\nplugins: [{type: queue-scorer}]"
     ).reads_body
-
-
-def test_the_system_defaults_of_flow_control_are_those_of_the_field() -> None:
-    settings = FlowControlSettings()
-    assert (settings.default_band.max_bytes, settings.default_band.max_requests) == (1_000_000_000, 5_000)
-    assert settings.default_request_ttl is not None
-    assert settings.default_request_ttl.total_seconds() == 60

@@ -3,7 +3,7 @@
 from turnout.config.editor_schema import json_schema
 from turnout.config.effective import Effective
 from turnout.config.loader import DEFAULT_CONFIG, load_pipeline, load_pipeline_file
-from turnout.config.pipeline import BandSettings, FlowControlSettings, Origin, Pipeline, SourceBinding
+from turnout.config.pipeline import BandSettings, FlowControlSettings, LaneSettings, Origin, Pipeline, SourceBinding
 from turnout.config.problems import ConfigError, Problem
 from turnout.config.shipped import shipped_profiles
 
@@ -13,6 +13,7 @@ __all__ = [
     "ConfigError",
     "Effective",
     "FlowControlSettings",
+    "LaneSettings",
     "Origin",
     "Pipeline",
     "Problem",

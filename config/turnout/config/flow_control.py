@@ -6,15 +6,11 @@ from types import MappingProxyType
 from turnout.config.assembly import Assembly
 from turnout.config.catalogue import DEFAULT_DETECTOR, DEFAULT_FLOW_POLICIES, FEATURE_GATES, UNAVAILABLE_GATES
 from turnout.config.document import Value
-from turnout.config.pipeline import BandSettings, FlowControlSettings
 from turnout.config.problems import Path, one_of, shown
-from turnout.config.schema import Band, EndpointPickerConfig, FlowControl
+from turnout.config.schema import EndpointPickerConfig, FlowControl
 from turnout.config.shape import REPAIRED
 from turnout.config.spellings import parse_bool
-from turnout.framework import SaturationDetector
-
-_SYSTEM_BAND = BandSettings()
-_SYSTEM = FlowControlSettings()
+from turnout.framework import Named, SaturationDetector
 
 
 def feature_gates(assembly: Assembly, config: EndpointPickerConfig) -> Mapping[str, bool]:
@@ -48,50 +44,15 @@ def _set_gate(assembly: Assembly, gates: dict[str, bool], text: str, path: Path)
         assembly.report.problem(path, message, f"accepted: {name}=false")
 
 
-def flow_control(assembly: Assembly, config: EndpointPickerConfig) -> FlowControlSettings:
-    """The checked settings; the file's own are ignored, with a warning, as long as the gate is closed."""
-    for policy in DEFAULT_FLOW_POLICIES:
-        assembly.ensure(policy)
-    detector = _detector(assembly, config)
+def check_section(assembly: Assembly, config: EndpointPickerConfig) -> None:
+    """Reports what is wrong with the file's own settings; they are ignored as long as the gate is closed."""
     section = config.flow_control
     if section is None:
-        return FlowControlSettings(saturation_detector=detector)
+        return
     _check_bands(assembly, section)
     if section.model_fields_set - {"saturation_detector"}:
         message = "is ignored: feature gate flowControl is off"
         assembly.report.warn(("flowControl",), message, "only saturationDetector takes effect")
-    return _settings(section, detector)
-
-
-def _settings(section: FlowControl, detector: str | None) -> FlowControlSettings:
-    ttl = section.default_request_ttl
-    idle_ttl = section.no_endpoint_request_ttl
-    default_ttl = _SYSTEM.default_request_ttl if ttl is None else ttl or None
-    band = _band(section.default_priority_band, _SYSTEM_BAND)
-    return FlowControlSettings(
-        max_bytes=section.max_bytes or None,
-        max_requests=section.max_requests or None,
-        default_request_ttl=default_ttl,
-        no_endpoint_request_ttl=default_ttl if idle_ttl is None else idle_ttl or None,
-        default_band=band,
-        default_negative_band=_band(section.default_negative_priority_band, band),
-        bands=MappingProxyType({listed.priority: _band(listed, band) for listed in section.priority_bands}),
-        usage_limit_policy=section.usage_limit_policy,
-        saturation_detector=detector,
-        enable_eviction=section.enable_eviction,
-    )
-
-
-def _band(band: Band | None, default: BandSettings) -> BandSettings:
-    if band is None:
-        return default
-    return BandSettings(
-        priority=band.priority,
-        max_bytes=band.max_bytes or _SYSTEM_BAND.max_bytes,
-        max_requests=band.max_requests or _SYSTEM_BAND.max_requests,
-        fairness_policy=band.fairness_policy,
-        ordering_policy=band.ordering_policy,
-    )
 
 
 def _check_bands(assembly: Assembly, section: FlowControl) -> None:
@@ -104,8 +65,10 @@ def _check_bands(assembly: Assembly, section: FlowControl) -> None:
         seen.setdefault(band.priority, position)
 
 
-def _detector(assembly: Assembly, config: EndpointPickerConfig) -> str | None:
-    """The saturation detector's name: the one that is named, else the default if it is on offer."""
+def build_detector(assembly: Assembly, config: EndpointPickerConfig) -> Named[SaturationDetector] | None:
+    """The saturation detector: the one that is named, else the default if it is on offer."""
+    for policy in DEFAULT_FLOW_POLICIES:
+        assembly.ensure(policy)
     path: Path = ("flowControl", "saturationDetector", "pluginRef")
     stated = config.flow_control.saturation_detector if config.flow_control is not None else None
     if config.saturation_detector is not None:
@@ -117,9 +80,8 @@ def _detector(assembly: Assembly, config: EndpointPickerConfig) -> str | None:
     if stated is not None:
         name = stated.plugin_ref
         # Only the default may be named without being listed.
-        found = assembly.refer_to(SaturationDetector, name, path, create=name == DEFAULT_DETECTOR)
-        return None if found is None else found.name
+        return assembly.refer_to(SaturationDetector, name, path, create=name == DEFAULT_DETECTOR)
     if assembly.ensure(DEFAULT_DETECTOR) is None:
         return None
     assembly.inject(path[:-1], {"pluginRef": DEFAULT_DETECTOR})
-    return DEFAULT_DETECTOR
+    return assembly.refer_to(SaturationDetector, DEFAULT_DETECTOR, path)

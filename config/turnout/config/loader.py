@@ -25,10 +25,12 @@ from turnout.config.shipped import shipped_profiles
 from turnout.framework import (
     PROMPT,
     Admitter,
+    Classifier,
     Diagnosed,
     EndpointWatcher,
     PreRequest,
     Registry,
+    RequestRefused,
     ResponseBody,
     ResponseComplete,
     ResponseHeaders,
@@ -98,7 +100,8 @@ def _assemble(assembly: Assembly, document: Document) -> Pipeline | None:
 def _wire(assembly: Assembly, config: EndpointPickerConfig, gates: Mapping[str, bool]) -> Pipeline | None:
     """Every step reports what it finds; the order is that of the field, so that injected plugins come in its order."""
     scheduler = build_scheduler(assembly, config)
-    flow = flow_control.flow_control(assembly, config)
+    detector = flow_control.build_detector(assembly, config)
+    flow_control.check_section(assembly, config)
     parsers = data_layer.build_parsers(assembly, config)
     sources = data_layer.build_sources(assembly, config.data_layer or NO_DATA_LAYER)
     discovery = data_layer.build_discovery(assembly, config.data_layer or NO_DATA_LAYER)
@@ -116,6 +119,7 @@ def _wire(assembly: Assembly, config: EndpointPickerConfig, gates: Mapping[str, 
         scheduler=scheduler,
         plugins=MappingProxyType({name: instance.plugin for name, instance in assembly.instances.items()}),
         origins=MappingProxyType({name: instance.origin for name, instance in assembly.instances.items()}),
+        classifiers=assembly.serving(Classifier),
         producer_stages=stages,
         screeners=assembly.serving(Screener),
         admitters=assembly.serving(Admitter),
@@ -123,6 +127,7 @@ def _wire(assembly: Assembly, config: EndpointPickerConfig, gates: Mapping[str, 
         response_headers=assembly.serving(ResponseHeaders),
         response_body=assembly.serving(ResponseBody),
         response_complete=assembly.serving(ResponseComplete),
+        request_refused=assembly.serving(RequestRefused),
         parsers=parsers,
         sources=sources,
         discovery=discovery,
@@ -130,7 +135,8 @@ def _wire(assembly: Assembly, config: EndpointPickerConfig, gates: Mapping[str, 
         watchers=assembly.serving(EndpointWatcher),
         diagnosed=assembly.serving(Diagnosed),
         feature_gates=gates,
-        flow_control=flow,
+        detector=detector,
+        flow_control=None,
         reads_body=reads_body,
         warnings=warnings,
         effective=Effective(assembly.config, frozenset(assembly.injected), warnings),

@@ -1,29 +1,40 @@
 """The result of a configuration: one immutable set of plugins, wired and checked."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from types import MappingProxyType
+from typing import Literal
 
 from turnout.config.effective import Effective
 from turnout.config.problems import Problem
 from turnout.framework import (
     Admitter,
+    Classifier,
     DataProducer,
     DataSource,
     Diagnosed,
+    DispatchGate,
     EndpointDiscovery,
     EndpointWatcher,
+    EntryPolicy,
+    EvictionFilterPolicy,
+    EvictionOrderingPolicy,
     Extractor,
+    FairnessPolicy,
     Named,
+    OrderingPolicy,
     Parser,
     PreRequest,
+    RankedFairnessPolicy,
+    RequestRefused,
     ResponseBody,
     ResponseComplete,
     ResponseHeaders,
     Runnable,
+    SaturationDetector,
     Scheduler,
     Screener,
+    UsageLimitPolicy,
 )
 
 
@@ -46,32 +57,60 @@ class SourceBinding:
 
 @dataclass(frozen=True, slots=True)
 class BandSettings:
-    """Limits of the queue of one priority, in bytes and in requests, and the names of its policies."""
+    """The policies of the queue of one priority, and its limits in bytes and in requests."""
 
+    fairness: Named[FairnessPolicy] | Named[RankedFairnessPolicy]
+    ordering: Named[OrderingPolicy]
     priority: int = 0
     max_bytes: int = 1_000_000_000
     max_requests: int = 5_000
-    fairness_policy: str = "global-strict-fairness-policy"
-    ordering_policy: str = "fcfs-ordering-policy"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSettings:
+    """A class of requests and the endpoints that can serve it.
+
+    A request is of the lane if its target model is one of ``models``, its path ends in one of ``paths`` (whole
+    segments, without a slash at either end) and it has all ``headers`` (lower-case names) with these values; what is
+    empty asks for nothing. An endpoint serves the lane if it has all labels of ``endpoints`` with these values.
+    """
+
+    name: str
+    models: frozenset[str]
+    paths: tuple[str, ...]
+    headers: Mapping[str, str]
+    endpoints: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class FlowControlSettings:
-    """Checked settings of flow control. ``None`` for a maximum is no limit, for a time to live no end.
+    """How requests wait. ``None`` for a maximum is no limit, for a time to live no end.
 
-    Policies and the detector are names of plugins; ``saturation_detector`` is None when no plugin offers one.
+    ``bands`` are the configured priorities; others are made like ``default_negative_band`` below 0 and like
+    ``default_band`` from 0 on. ``gates`` and ``entry_policies`` are all configured plugins of these interfaces, in
+    the order of the file. The eviction policies are there exactly if ``enable_eviction``; ``max_evicted_share`` is of
+    the running requests, in [0, 1]. ``strategy`` is the word of the file that chose the ordering policy of bands
+    without one of their own, or empty.
     """
 
-    max_bytes: int | None = None
-    max_requests: int | None = None
-    default_request_ttl: timedelta | None = timedelta(seconds=60)
-    no_endpoint_request_ttl: timedelta | None = timedelta(seconds=60)
-    default_band: BandSettings = BandSettings()
-    default_negative_band: BandSettings = BandSettings()
-    bands: Mapping[int, BandSettings] = field(default_factory=lambda: MappingProxyType({}))
-    usage_limit_policy: str = "static-usage-limit-policy"
-    saturation_detector: str | None = None
+    max_bytes: int | None
+    max_requests: int | None
+    default_request_ttl: timedelta | None
+    no_endpoint_request_ttl: timedelta | None
+    default_band: BandSettings
+    default_negative_band: BandSettings
+    bands: Mapping[int, BandSettings]
+    usage_limit: Named[UsageLimitPolicy]
+    detector: Named[SaturationDetector]
+    gates: tuple[Named[DispatchGate], ...] = ()
+    entry_policies: tuple[Named[EntryPolicy], ...] = ()
     enable_eviction: bool = False
+    eviction_order: Named[EvictionOrderingPolicy] | None = None
+    eviction_filter: Named[EvictionFilterPolicy] | None = None
+    max_evicted_share: float = 0.1
+    head_of_line: Literal["strict", "per-lane"] = "strict"
+    lanes: tuple[LaneSettings, ...] = ()
+    strategy: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,11 +124,15 @@ class Pipeline:
     A pipeline that is loaded with ``previous`` takes over, with its state, each plugin whose name, type and
     parameters (defaults included) are those of the previous one. All other plugins begin empty. Closing the
     sources that only the previous pipeline has is the caller's part.
+
+    ``flow_control`` is None exactly when the feature gate is closed: requests do not wait. The detector is there
+    either way, unless no distribution offers one.
     """
 
     scheduler: Scheduler
     plugins: Mapping[str, object]
     origins: Mapping[str, Origin]
+    classifiers: tuple[Named[Classifier], ...]
     producer_stages: tuple[tuple[Named[DataProducer], ...], ...]
     screeners: tuple[Named[Screener], ...]
     admitters: tuple[Named[Admitter], ...]
@@ -97,6 +140,7 @@ class Pipeline:
     response_headers: tuple[Named[ResponseHeaders], ...]
     response_body: tuple[Named[ResponseBody], ...]
     response_complete: tuple[Named[ResponseComplete], ...]
+    request_refused: tuple[Named[RequestRefused], ...]
     parsers: tuple[Named[Parser], ...]
     sources: tuple[SourceBinding, ...]
     discovery: Named[EndpointDiscovery] | None
@@ -104,7 +148,8 @@ class Pipeline:
     watchers: tuple[Named[EndpointWatcher], ...]
     diagnosed: tuple[Named[Diagnosed], ...]
     feature_gates: Mapping[str, bool]
-    flow_control: FlowControlSettings
+    detector: Named[SaturationDetector] | None
+    flow_control: FlowControlSettings | None
     reads_body: bool
     warnings: tuple[Problem, ...]
     effective: Effective
