@@ -26,6 +26,9 @@ from turnout.epp.extproc.server import ExtProcOptions, ExtProcServer
 from turnout.epp.extproc.session import SessionOptions
 from turnout.epp.extproc.stats import StreamStats
 from turnout.epp.extproc.tls import CertificateError, ServingTls
+from turnout.epp.flowcontrol.choice import Surroundings, admission_for
+from turnout.epp.flowcontrol.limits import Limits
+from turnout.epp.flowcontrol.shell import FlowControl
 from turnout.epp.gateway.accesslog import AccessLogService, RequestEnd
 from turnout.epp.gateway.eds import EdsFile
 from turnout.epp.gateway.options import Address
@@ -99,6 +102,11 @@ class EndpointPicker:
         self._leases = LeaseBook()
         self._observers = Observers(self._metrics, RefusalLog())
         self._runnables = Runnables(partial(self._observers.plugin_failed, ""))
+        self._around = Surroundings(self._store, self._metrics.flow, partial(self._observers.plugin_failed, ""), clock)
+        self._admission = admission_for(pipeline, self._around)
+        self._metrics.watch_queue(self._limits)
+        self._store.on_load_change(self._wake)
+        self._store.on_membership_change(self._wake)
         self._director = self._make_director()
         self._layer = DataLayer(
             self._store,
@@ -170,6 +178,8 @@ class EndpointPicker:
         self._readiness.drain()
         await asyncio.sleep(window)
         self._director.draining = True
+        if isinstance(self._admission, FlowControl):
+            self._admission.close()
         await self._server.stop(min(window, OPEN_STREAMS_SECONDS))
         await self.stop()
 
@@ -197,6 +207,7 @@ class EndpointPicker:
             _log.warning("plugins that read responses came or went; what the proxy sends changes at the next start")
         self._pipeline = fresh
         self._director.pipeline = self._timed(fresh)
+        self._admission = self._director.admission = admission_for(fresh, self._around, self._admission)
         self._layer.configure(fresh.sources)
         self._notifications.watch(self._pipeline.watchers)
         self._runnables.run(self._pipeline.runnables)
@@ -213,6 +224,7 @@ class EndpointPicker:
             self._observers,
             self._decisions,
             self._leases,
+            self._admission,
             self._clock,
             DirectorOptions(
                 max_request_body_bytes=options.max_request_body_bytes,
@@ -328,6 +340,13 @@ class EndpointPicker:
     async def _reload_on_change(self, path: Path) -> None:
         async for _ in content_changes(path):
             self.reload()
+
+    def _limits(self) -> Limits | None:
+        return self._admission.controller.limits if isinstance(self._admission, FlowControl) else None
+
+    def _wake(self) -> None:
+        if isinstance(self._admission, FlowControl):
+            self._admission.wake()
 
     def _request_ended(self, end: RequestEnd) -> None:
         self._leases.ended(end.lease, logged_end(end))

@@ -32,6 +32,8 @@ TPOT = [
 ITL = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2]
 PROCESSING = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
+QUEUE = ("fairness_id", "priority", "inference_pool", "model_name", "target_model_name")
+
 REFERENCE = [
     ("request_total", "counter", M, None),
     ("request_error_total", "counter", (*M, "error_code"), None),
@@ -56,6 +58,23 @@ REFERENCE = [
     ("plugin_duration_seconds", "histogram", ("extension_point", "plugin_type", "plugin_name"), FAST),
     ("request_processing_duration_seconds", "histogram", (), PROCESSING),
     ("info", "gauge", ("commit", "build_ref"), None),
+    (
+        "flow_control_request_queue_duration_seconds",
+        "histogram",
+        ("fairness_id", "priority", "outcome", "inference_pool", "model_name", "target_model_name"),
+        [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+    ),
+    ("flow_control_dispatch_cycle_duration_seconds", "histogram", (), FAST),
+    (
+        "flow_control_request_enqueue_duration_seconds",
+        "histogram",
+        ("fairness_id", "priority", "outcome"),
+        FAST,
+    ),
+    ("flow_control_requests_total", "counter", ("outcome", "priority", "inference_pool"), None),
+    ("flow_control_queue_size", "gauge", QUEUE, None),
+    ("flow_control_queue_bytes", "gauge", QUEUE, None),
+    ("flow_control_pool_saturation", "gauge", ("inference_pool", "stage"), None),
 ]
 OURS = {"plugin_errors_total"}
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from turnout.config import Pipeline, load_pipeline
 from turnout.epp.datalayer.store import EndpointStore
+from turnout.epp.flowcontrol.legacy import LegacyAdmission
+from turnout.epp.requests.admission import AdmissionControl
 from turnout.epp.requests.director import Director, DirectorOptions
 from turnout.epp.requests.leases import LeaseBook
 from turnout.framework import (
@@ -141,12 +143,17 @@ class House:
     """A director and all that surrounds it; ``names`` are the endpoints, at 10.0.0.1 and so on, port 8000."""
 
     names: Sequence[str] = ("a", "b")
+    clock: Clock = field(default_factory=Clock)
     options: DirectorOptions = field(default_factory=DirectorOptions)
     changes: Callable[[Pipeline], Pipeline] = lambda pipeline: pipeline
     lease_capacity: int = 10
+    admission: Callable[["House"], AdmissionControl] = lambda house: LegacyAdmission(
+        None, house.store.candidates, lambda error: None, house.clock
+    )
+
+    store: EndpointStore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.clock = Clock()
         self.reports = Reports()
         self.decisions = Decisions()
         self.book = Bookkeeper()
@@ -164,7 +171,14 @@ class House:
             response_complete=(named,),
         )
         self.director = Director(
-            self.changes(pipeline), self.store, self.reports, self.decisions, self.leases, self.clock, self.options
+            self.changes(pipeline),
+            self.store,
+            self.reports,
+            self.decisions,
+            self.leases,
+            self.admission(self),
+            self.clock,
+            self.options,
         )
 
     def in_flight(self) -> int:

@@ -67,6 +67,7 @@ class EndpointStore:
         self._lists_due = False
         self._half_open_at = inf
         self._watchers: list[Callable[[], None]] = []
+        self._load_watchers: list[Callable[[], None]] = []
 
     # --- reading -----------------------------------------------------------------------------------------
 
@@ -132,6 +133,10 @@ class EndpointStore:
         """Calls ``watcher`` after each ``replace`` that changed something; returns what ends that."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
+
+    def on_load_change(self, watcher: Callable[[], None]) -> None:
+        """Calls ``watcher`` after each report of an engine, dispatch and release: it has to be quick."""
+        self._load_watchers.append(watcher)
 
     def _keep_or_create(self, spec: EndpointSpec) -> Record:
         record = self._records.get(spec.name)
@@ -211,6 +216,8 @@ class EndpointStore:
 
     def _changed(self, record: Record) -> None:
         self._stale.add(record)
+        for watcher in self._load_watchers:
+            watcher()
 
     def _judge(self, record: Record, now: float) -> None:
         """Notes what a report, or the time, means for the list of those in service."""

@@ -14,6 +14,8 @@ from turnout.epp.observe.series import CellFamily, HistogramFamily
 
 REQUEST_LABELS = ("model_name", "target_model_name", "fairness_id", "priority")
 PLUGIN_LABELS = ("extension_point", "plugin_type", "plugin_name")
+QUEUE_LABELS = ("fairness_id", "priority", "inference_pool", "model_name", "target_model_name")
+WAIT_LABELS = ("fairness_id", "priority", "outcome", "inference_pool", "model_name", "target_model_name")
 ATTEMPT_LABELS = ("status", "target_model_name", "endpoint_name", "namespace", "port")
 
 LATENCY = (
@@ -34,6 +36,7 @@ STREAMED_TOKEN = (
 BETWEEN_TOKENS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2)
 FAST = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 PROCESSING = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+QUEUED = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 STREAM = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600)
 
 
@@ -96,16 +99,32 @@ HISTOGRAMS = (
     HistogramSpec(
         "request_processing_duration_seconds", "Last byte of a request to the decision where it goes.", (), PROCESSING
     ),
+    HistogramSpec(
+        "flow_control_request_queue_duration_seconds", "Time in the queue, by how it ended.", WAIT_LABELS, QUEUED
+    ),
+    HistogramSpec("flow_control_dispatch_cycle_duration_seconds", "Time of one look for whose turn it is.", (), FAST),
+    HistogramSpec(
+        "flow_control_request_enqueue_duration_seconds",
+        "Time that putting a request into the queue took.",
+        ("fairness_id", "priority", "outcome"),
+        FAST,
+    ),
 )
 
 COUNTERS = (
     CellSpec("request_total", "Requests sent to an endpoint.", REQUEST_LABELS),
     CellSpec("request_error_total", "Requests refused, failed or broken off.", (*REQUEST_LABELS, "error_code")),
     CellSpec("scheduler_attempts_total", "Scheduling cycles by outcome and chosen endpoint.", ATTEMPT_LABELS),
+    CellSpec(
+        "flow_control_requests_total", "Requests by the end of their wait.", ("outcome", "priority", "inference_pool")
+    ),
     CellSpec("plugin_errors_total", "Failed calls of plugins.", ("extension_point", "plugin_name")),
 )
 
 GAUGES = (
+    CellSpec("flow_control_queue_size", "Requests that wait.", QUEUE_LABELS),
+    CellSpec("flow_control_queue_bytes", "Bytes of the bodies of requests that wait.", QUEUE_LABELS),
+    CellSpec("flow_control_pool_saturation", "How full the pool is; 1 is the set point.", ("inference_pool", "stage")),
     CellSpec("request_running", "Requests sent to an endpoint that have not ended.", REQUEST_LABELS),
     CellSpec("info", "Always 1; the labels say what is running.", ("commit", "build_ref")),
 )

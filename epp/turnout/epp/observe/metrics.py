@@ -6,8 +6,10 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry
 
+from turnout.epp.flowcontrol.limits import Limits
 from turnout.epp.observe.diagnoses import Diagnoses, FindingGauges
 from turnout.epp.observe.families import Families
+from turnout.epp.observe.flow_control import CapacityGauges, FlowMetrics
 from turnout.epp.observe.labels import OTHER, DistinctValues, printable
 from turnout.epp.observe.pool import PoolGauges, PoolView
 from turnout.epp.observe.readings import PluginReadings
@@ -55,6 +57,8 @@ class Metrics:
         self._models = DistinctValues(MAX_MODEL_NAMES)
         self._fairness_ids = DistinctValues(MAX_FAIRNESS_IDS)
         self._max_label_sets = max_label_sets
+        self.flow = FlowMetrics(self._families, pool_name, self._models.fold, self._fairness_ids.fold, max_label_sets)
+        """What flow control reports to."""
         self._requests: dict[Labels, RequestSeries] = {}
         self._attempts: dict[tuple[str, str, int], Cell] = {}
         self._plugin_times: dict[tuple[str, str, str], Callable[[float], None]] = {}
@@ -74,6 +78,10 @@ class Metrics:
     def watch_findings(self, diagnoses: Diagnoses, types: Callable[[str], str]) -> None:
         """Shows how many findings plugins have; ``types`` gives a plugin's type for its name. Call once."""
         self.pool_registry.register(FindingGauges(self.prefix, diagnoses, types))
+
+    def watch_queue(self, limits: Callable[[], Limits | None]) -> None:
+        """Shows how full the queue is, where there is one; call once."""
+        self.pool_registry.register(CapacityGauges(self.prefix, self._pool_name, limits))
 
     def watch_pool(self, view: PoolView) -> None:
         """Shows the pool's gauges, read from the view during each scrape; call once.

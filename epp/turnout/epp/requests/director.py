@@ -3,12 +3,14 @@
 import asyncio
 import heapq
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from turnout.config import Pipeline
+from turnout.epp.requests.admission import AdmissionControl
 from turnout.epp.requests.candidates import in_subset
 from turnout.epp.requests.dispatch import Accounting, Dispatch, DispatchContext, EndpointHealth
+from turnout.epp.requests.door import classified, tell_refused
 from turnout.epp.requests.exchange import RequestBody, RequestHead, Routed, RouteOutcome
 from turnout.epp.requests.intake import Intake, take_in
 from turnout.epp.requests.leases import LeaseBook
@@ -48,6 +50,9 @@ NOTHING_LEFT = Refusal(
     RefusalKind.RESOURCE_EXHAUSTED, "no endpoints available for the given request", "rejected-saturated"
 )
 SHUTTING_DOWN = Refusal(RefusalKind.UNAVAILABLE, "the Endpoint Picker is shutting down", "rejected-shutting-down")
+CLIENT_LEFT = Refusal(
+    RefusalKind.UNAVAILABLE, "client disconnected: before its request was sent", "rejected-context-cancelled"
+)
 
 
 class Pool(EndpointHealth, Protocol):
@@ -87,7 +92,8 @@ class DirectorOptions:
 class Director:
     """Decides where requests go. Implements ``RequestHandler``; one for the process.
 
-    ``pipeline`` may be replaced at any time: a request finishes on the one it began with.
+    ``pipeline`` and ``admission`` may be replaced at any time: a request finishes on those it began with; one that
+    waits for its admission begins after that.
     """
 
     def __init__(
@@ -97,10 +103,12 @@ class Director:
         observer: RequestObserver,
         decisions: DecisionSink,
         leases: LeaseBook,
+        admission: AdmissionControl,
         clock: Callable[[], float],
         options: DirectorOptions,
     ) -> None:
         self.pipeline = pipeline
+        self.admission = admission
         self.draining = False
         self._pool = pool
         self._observer = observer
@@ -119,7 +127,8 @@ class Director:
     def _early_refusal(self, head: RequestHead) -> Refusal | None:
         if self.draining:
             return SHUTTING_DOWN
-        if not self._candidates(head):
+        pool = self._pool.candidates()
+        if not self._in_subset(head, pool) and (pool or not self.admission.waits_for_endpoints):
             return NO_CANDIDATES
         declared = head.headers.get("content-length") or ""
         limit = self._options.max_request_body_bytes
@@ -144,19 +153,55 @@ class Director:
         return outcome
 
     async def _decide(self, head: RequestHead, body: RequestBody | None, intake: Intake) -> Dispatch | Refusal:
-        pipeline, request = self.pipeline, intake.request
-        state = CycleState(request.received_at)
+        state = CycleState(intake.request.received_at)
         if intake.parsed.prompt is not None:
             state.write(PROMPT, intake.parsed.prompt)
         if body is not None and body.complete:
             state.write(REQUEST_BODY, body.data)
-        candidates = self._candidates(head)
+        request = self._classified(intake.request, state)
+        if isinstance(request, Refusal):
+            return request
+        try:
+            outcome = await self._once_admitted(head, replace(intake, request=request), state)
+        except asyncio.CancelledError:
+            self._tell_refused(request, state, CLIENT_LEFT)
+            raise
+        if isinstance(outcome, Refusal):
+            self._tell_refused(request, state, outcome)
+        return outcome
+
+    def _classified(self, request: InferenceRequest, state: CycleState) -> InferenceRequest | Refusal:
+        try:
+            return classified(self.pipeline.classifiers, request, state)
+        except PluginError as error:
+            self._observer.plugin_failed(request.request_id, error)
+            return _broken(error)
+
+    def _tell_refused(self, request: InferenceRequest, state: CycleState, refusal: Refusal) -> None:
+        state.now = self._clock()
+        tell_refused(self.pipeline.request_refused, request, state, refusal, self._observer.plugin_failed)
+
+    async def _once_admitted(self, head: RequestHead, intake: Intake, state: CycleState) -> Dispatch | Refusal:
+        admission = await self.admission.enter(intake.request, state, head.subset)
+        if isinstance(admission, Refusal):
+            return admission
+        try:
+            # The pipeline of this moment: the request may have waited through a reload, and begins only here.
+            return await self._begin(self.pipeline, head, intake, state)
+        finally:
+            admission.settled()
+
+    async def _begin(
+        self, pipeline: Pipeline, head: RequestHead, intake: Intake, state: CycleState
+    ) -> Dispatch | Refusal:
+        request = intake.request
+        candidates = self._candidates(head, request)
         try:
             endpoints = self._screen(pipeline, request, state, candidates)
             if isinstance(endpoints, Refusal):
                 return endpoints
             await self._produce(pipeline, request, state, endpoints)
-            endpoints = self._as_of_now(head, candidates, endpoints)
+            endpoints = self._as_of_now(head, request, candidates, endpoints)
             if not endpoints:
                 return NO_CANDIDATES
             refusal = self._admit(pipeline, request, state, endpoints)
@@ -170,9 +215,11 @@ class Director:
             self._observer.plugin_failed(request.request_id, error)
             return _broken(error)
 
-    def _candidates(self, head: RequestHead) -> Sequence[Endpoint]:
-        subset = None if self._options.disable_subset_filter else head.subset
-        return in_subset(self._pool.candidates(), subset)
+    def _candidates(self, head: RequestHead, request: InferenceRequest) -> Sequence[Endpoint]:
+        return self.admission.endpoints_for(request, self._in_subset(head, self._pool.candidates()))
+
+    def _in_subset(self, head: RequestHead, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        return endpoints if self._options.disable_subset_filter else in_subset(endpoints, head.subset)
 
     def _screen(
         self, pipeline: Pipeline, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]
@@ -185,13 +232,17 @@ class Director:
         return endpoints or SCREENED_OUT
 
     def _as_of_now(
-        self, head: RequestHead, before: Sequence[Endpoint], screened: Sequence[Endpoint]
+        self,
+        head: RequestHead,
+        request: InferenceRequest,
+        before: Sequence[Endpoint],
+        screened: Sequence[Endpoint],
     ) -> Sequence[Endpoint]:
         """The screened endpoints as they are after producers have waited: others were dispatched, endpoints left.
 
         Without this, all requests that wait at the same time would see the same loads and go to the same endpoint.
         """
-        fresh = self._candidates(head)
+        fresh = self._candidates(head, request)
         if fresh is before:
             return screened
         names = {endpoint.name for endpoint in screened}

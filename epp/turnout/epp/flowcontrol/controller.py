@@ -1,0 +1,244 @@
+"""The core of flow control: who waits, who goes next, and whose time is over. Pure; every step is told the time.
+
+Theory of operation. A request waits in one lane (the requests that the same endpoints can serve), there in the band of
+its effective priority, there in the flow of its fairness id, at a rank. Everything that happens by itself, later, has
+an entry in one of two heaps of times: an effective priority that changes or becomes overdue, and a deadline. So a step
+costs the logarithm of what waits. Entries that have left, or whose time was changed, stay in these heaps until their
+time comes or they are more than the live ones, and are passed over.
+
+The bound on a wait. A request ends at its deadline at the latest. One that is overdue goes before every request that
+is not: when it becomes so with k others overdue before it in its lane, it is at most the (k+1)th of the lane's
+dispatches from then on. Both hold whatever comes in meanwhile.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+from turnout.epp.flowcontrol.band import Band
+from turnout.epp.flowcontrol.entry import Entry
+from turnout.epp.flowcontrol.lane import Lane
+from turnout.epp.flowcontrol.limits import Limits
+from turnout.epp.flowcontrol.policies import Policies
+from turnout.framework import NEVER, QueuedRequest, QueueMix
+
+_SLACK = 64
+ADAPT_SECONDS = 1.0
+
+
+class FlowController:
+    """Owns what waits. Times are seconds on one clock that never goes back; nothing happens between the calls.
+
+    An entry that was added leaves exactly once: by ``dispatch``, ``withdraw`` or ``expire``.
+    """
+
+    def __init__(self, limits: Limits, policies: Policies) -> None:
+        self.limits = limits
+        self.policies = policies
+        self._lanes: dict[str, Lane] = {}
+        self._sequence = 0
+        self._changes: list[tuple[float, int, Entry]] = []
+        self._deadlines: list[tuple[float, int, Entry]] = []
+        self._adapt_at = 0.0
+        # Tells slots with one time apart, so that entries are never compared.
+        self._ticks = count()
+
+    @property
+    def length(self) -> int:
+        """How many requests wait."""
+        return self.limits.total.requests
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """The lanes that have requests."""
+        return [lane for lane in self._lanes.values() if lane.length]
+
+    def lane_of(self, entry: Entry) -> Lane:
+        """The lane in which a queued entry waits."""
+        return self._lanes[entry.lane]
+
+    def __iter__(self) -> Iterator[Entry]:
+        for lane in self._lanes.values():
+            yield from lane
+
+    # --- in and out --------------------------------------------------------------------------------------
+
+    def add(self, item: QueuedRequest, lane_name: str, now: float, *, pool_empty: bool) -> Entry:
+        """Lets a request wait, whatever the limits; ``limits.refusal`` is asked before."""
+        self._sequence += 1
+        entry = Entry(item, lane_name, self._sequence)
+        self.limits.add(entry.priority, entry.size_bytes)
+        lane = self._lanes.get(lane_name)
+        if lane is None:
+            lane = self._lanes[lane_name] = self._new_lane(lane_name, now)
+        if not lane.length:
+            lane.pool_empty, lane.regime_since = pool_empty, now
+        self._insert(entry, lane, now)
+        self._set_deadline(entry, lane)
+        return entry
+
+    def withdraw(self, entry: Entry, now: float) -> QueuedRequest:
+        """Takes out a queued entry that goes nowhere."""
+        lane = self._lanes[entry.lane]
+        lane.discard(entry, now)
+        return self._gone(entry)
+
+    def dispatch(self, entry: Entry, now: float) -> QueuedRequest:
+        """Takes out a queued entry that goes to an endpoint."""
+        lane = self._lanes[entry.lane]
+        lane.dispatch(entry, now)
+        return self._gone(entry)
+
+    def expire(self, now: float) -> Entry | None:
+        """A queued entry whose deadline has come, if there is one; it is to be withdrawn."""
+        while self._deadlines:
+            deadline, _, entry = self._deadlines[0]
+            if entry.queued and entry.deadline == deadline:
+                return entry if deadline <= now else None
+            heappop(self._deadlines)
+        return None
+
+    # --- the time ----------------------------------------------------------------------------------------
+
+    def advance(self, now: float) -> None:
+        """Lets happen what was due: effective priorities change, entries become overdue, policies adapt."""
+        while self._changes and self._changes[0][0] <= now:
+            when, _, entry = heappop(self._changes)
+            if _is_due(entry, when):
+                self._change(entry, when, now)
+
+    def next_event_at(self) -> float:
+        """When something happens by itself; infinity if nothing will. It may turn out to be nothing."""
+        changes = self._changes[0][0] if self._changes else NEVER
+        deadlines = self._deadlines[0][0] if self._deadlines else NEVER
+        return min(changes, deadlines)
+
+    def adapt(self, saturation: float, now: float) -> None:
+        """Lets adaptive policies look at what waits, at most once a second."""
+        if not self.policies.adapts or now < self._adapt_at or not self.length:
+            return
+        self._adapt_at = now + ADAPT_SECONDS
+        if self.policies.adapt(self._mix(saturation), now):
+            self.rebuild(self.limits, self.policies, lambda entry: entry.lane, now)
+
+    def set_pool_empty(self, lane: Lane, *, empty: bool, now: float) -> None:
+        """Tells whether any endpoint could serve the lane; a change starts another time to live."""
+        if lane.pool_empty == empty:
+            return
+        lane.pool_empty = empty
+        lane.regime_since = now
+        for entry in lane:
+            self._set_deadline(entry, lane)
+
+    # --- changes of what waits ---------------------------------------------------------------------------
+
+    def reprioritise(self, entry: Entry, priority: int, now: float) -> str:
+        """Gives a queued request another priority; returns the limit that forbids it, or an empty string."""
+        if priority == entry.priority:
+            return ""
+        refusal = self.limits.refusal(priority, entry.size_bytes)
+        if refusal:
+            return refusal
+        lane = self._lanes[entry.lane]
+        lane.discard(entry, now)
+        self.limits.remove(entry.priority, entry.size_bytes)
+        self.limits.add(priority, entry.size_bytes)
+        item = entry.waiting
+        entry.item = replace(item, request=replace(item.request, priority=priority))
+        entry.priority = priority
+        self._insert(entry, lane, now)
+        return ""
+
+    def rebuild(self, limits: Limits, policies: Policies, lane_of: Callable[[Entry], str], now: float) -> None:
+        """Lets everything that waits be ordered by other settings. Nothing is lost, even where limits are lower."""
+        waiting = sorted(self, key=lambda entry: entry.sequence)
+        before = self._lanes
+        if limits is not self.limits:
+            for entry in waiting:
+                limits.add(entry.priority, entry.size_bytes)
+        self.limits, self.policies = limits, policies
+        self._lanes, self._changes, self._deadlines = {}, [], []
+        for entry in waiting:
+            old, name = before[entry.lane], lane_of(entry)
+            lane = self._lanes.get(name)
+            if lane is None:
+                lane = self._lanes[name] = self._new_lane(name, old.regime_since)
+                lane.pool_empty = old.pool_empty
+            entry.lane = name
+            entry.version += 1
+            entry.overdue_at = entry.deadline = NEVER
+            self._insert(entry, lane, now)
+            self._set_deadline(entry, lane)
+
+    # --- inside ------------------------------------------------------------------------------------------
+
+    def _new_lane(self, name: str, now: float) -> Lane:
+        return Lane(name, self._make_band, now)
+
+    def _make_band(self, priority: int) -> Band:
+        return self.policies.make_band(priority)
+
+    def _insert(self, entry: Entry, lane: Lane, now: float) -> None:
+        """Puts an entry that stands nowhere into its band."""
+        item = entry.waiting
+        effective = self.policies.effective_priority(item, now)
+        entry.effective = effective
+        entry.band = effective.priority
+        entry.rank = self.policies.rank(item, entry.band, now)
+        lane.add(entry, now)
+        if effective.overdue_at != entry.overdue_at:
+            entry.overdue_at = effective.overdue_at
+            if effective.overdue_at <= now:
+                lane.mark_overdue(entry)
+            elif effective.overdue_at < NEVER:
+                self._remind(effective.overdue_at, entry)
+        if effective.until < NEVER:
+            self._remind(effective.until, entry)
+
+    def _change(self, entry: Entry, when: float, now: float) -> None:
+        lane = self._lanes[entry.lane]
+        if when == entry.overdue_at:
+            lane.mark_overdue(entry)
+        if when != entry.effective.until:
+            return
+        lane.discard(entry, now)
+        self._insert(entry, lane, now)
+
+    def _remind(self, when: float, entry: Entry) -> None:
+        heappush(self._changes, (when, next(self._ticks), entry))
+        if len(self._changes) > 4 * self.length + _SLACK:
+            self._changes = [slot for slot in self._changes if _is_due(slot[2], slot[0])]
+            heapify(self._changes)
+
+    def _set_deadline(self, entry: Entry, lane: Lane) -> None:
+        settings = self.limits.settings
+        usual, without = settings.default_request_ttl, settings.no_endpoint_request_ttl
+        ttls = [NEVER if each is None else each.total_seconds() for each in (usual, without)]
+        budget = ttls[1] if lane.pool_empty else ttls[0]
+        start = max(entry.enqueued_at, lane.regime_since)
+        deadline = min(entry.waiting.deadline, start + budget, entry.enqueued_at + max(ttls))
+        if deadline != entry.deadline:
+            entry.deadline = deadline
+            heappush(self._deadlines, (deadline, next(self._ticks), entry))
+            if len(self._deadlines) > 2 * self.length + _SLACK:
+                self._deadlines = [slot for slot in self._deadlines if slot[2].queued and slot[2].deadline == slot[0]]
+                heapify(self._deadlines)
+
+    def _gone(self, entry: Entry) -> QueuedRequest:
+        self.limits.remove(entry.priority, entry.size_bytes)
+        return entry.leave()
+
+    def _mix(self, saturation: float) -> QueueMix:
+        queued = with_target = high = 0
+        for entry in self:
+            request = entry.waiting.request
+            queued += 1
+            with_target += request.ttft_target is not None
+            high += request.priority > 0
+        return QueueMix(queued, with_target / queued, high / queued, saturation)
+
+
+def _is_due(entry: Entry, when: float) -> bool:
+    """Whether something about the entry was to happen at this time, and still is."""
+    return entry.queued and when in (entry.effective.until, entry.overdue_at)

@@ -1,0 +1,316 @@
+"""The asyncio shell of flow control: requests wait in it as coroutines.
+
+Theory of operation. A turn is looked for when a request comes in, when the load of an endpoint changes, when something
+in the queue is due, and every few milliseconds while requests wait, for detectors and limits may depend on the time.
+One look dispatches at most one request. What was dispatched still counts as pending until it has been sent: its task
+runs before the next look, so that the look finds it in flight; where a plugin makes it wait, the endpoints are shown as
+if they had it already. While the queue is held back, looks are at least two milliseconds apart, since each of a
+thousand endpoints reports its load twenty times a second.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from turnout.config import FlowControlSettings
+from turnout.epp.flowcontrol import outcomes
+from turnout.epp.flowcontrol.controller import FlowController
+from turnout.epp.flowcontrol.deadlines import deadline_of
+from turnout.epp.flowcontrol.entry import Entry
+from turnout.epp.flowcontrol.guard import Guard
+from turnout.epp.flowcontrol.lane import Lane
+from turnout.epp.flowcontrol.limits import Limits
+from turnout.epp.flowcontrol.observer import FlowObserver
+from turnout.epp.flowcontrol.outcomes import Outcome
+from turnout.epp.flowcontrol.pace import Pace
+from turnout.epp.flowcontrol.policies import Policies
+from turnout.epp.flowcontrol.rules import LaneBook, served_by
+from turnout.epp.flowcontrol.saturation import Saturation, SaturationGauge, with_pending
+from turnout.epp.flowcontrol.turns import Held, LaneView, next_turn
+from turnout.epp.requests.admission import Admission
+from turnout.framework import CycleState, Endpoint, InferenceRequest, PluginError, QueuedRequest, QueueOutlook, Refusal
+
+TICK_SECONDS = 0.01
+HELD_SECONDS = 0.002
+
+
+class Candidates(Protocol):
+    """What flow control needs of the data layer's store."""
+
+    def candidates(self) -> Sequence[Endpoint]:
+        """The endpoints in service; immutable and shared."""
+        ...
+
+
+class FlowControl:
+    """Requests enter, and go on when it is their turn. ``configure`` changes how that is decided.
+
+    ``clock`` gives seconds, never backwards.
+    """
+
+    waits_for_endpoints = True
+
+    def __init__(
+        self,
+        settings: FlowControlSettings,
+        pool: Candidates,
+        observer: FlowObserver,
+        report: Callable[[PluginError], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._pool = pool
+        self._observer = observer
+        self._report = report
+        self._clock = clock
+        self._waiting: dict[Entry, asyncio.Future[Refusal | None]] = {}
+        self._subsets: dict[Entry, tuple[str, ...] | None] = {}
+        self._paces: dict[str, Pace] = {}
+        self._pending = 0
+        self._closed = False
+        self._look_soon = False
+        self._held_until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self.saturation = Saturation(0.0)
+        """As it was found last."""
+        self.held: Sequence[Held] = ()
+        """What was held back when somebody's turn was looked for last."""
+        limits = Limits(settings)
+        self.controller = FlowController(limits, Policies(limits, report))
+        self._use(settings)
+
+    @property
+    def settings(self) -> FlowControlSettings:
+        """The settings in use."""
+        return self.controller.limits.settings
+
+    def configure(self, settings: FlowControlSettings) -> None:
+        """Decides by other settings from now on; what waits stays, in the order of the new ones."""
+        if settings == self.settings:
+            return
+        self._use(settings)
+        limits = Limits(settings)
+        policies = Policies(limits, self._report)
+        self.controller.rebuild(limits, policies, self._lane_of, self._clock())
+        self.wake()
+
+    async def enter(
+        self, request: InferenceRequest, state: CycleState, subset: tuple[str, ...] | None
+    ) -> Admission | Refusal:
+        """Returns when the request may go on, or why it may not.
+
+        Raises:
+            asyncio.CancelledError: the caller gave up; nothing of the request is left behind.
+        """
+        deadline = deadline_of(request)
+        if isinstance(deadline, Refusal):
+            return deadline
+        entry = self._enqueue(QueuedRequest(request, self._clock(), deadline, state), subset)
+        if isinstance(entry, Refusal):
+            return entry
+        self._look()
+        refusal = self._outlook_refusal(entry) if entry.queued else None
+        if refusal is not None:
+            self._end(entry, Outcome.REJECTED_CAPACITY, refusal)
+            return refusal
+        if entry.queued:
+            refused = await self._wait(entry)
+            if refused is not None:
+                return refused
+        return Admission(self._settled)
+
+    def endpoints_for(self, request: InferenceRequest, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        """Those that serve the request's lane."""
+        rule = self._book.rule_of(request)
+        return endpoints if rule is None else served_by(rule, endpoints)
+
+    def wake(self) -> None:
+        """The load of the pool has changed."""
+        if not self._waiting or self._look_soon:
+            return
+        loop = asyncio.get_running_loop()
+        self._look_soon = True
+        delay = self._held_until - self._clock()
+        if delay > 0:
+            loop.call_later(delay, self._look)
+        else:
+            loop.call_soon(self._look)
+
+    def close(self) -> None:
+        """Refuses everything that waits, and whatever comes."""
+        self._closed = True
+        for entry in list(self._waiting):
+            self._end(entry, Outcome.EVICTED_OTHER, outcomes.STOPPING)
+
+    def let_all_go(self) -> None:
+        """Admits everything that waits: from now on nothing decides whose turn it is."""
+        now = self._clock()
+        for entry in list(self._waiting):
+            self._dispatch(entry, now)
+
+    def reprioritise(self, request_id: str, priority: int) -> str:
+        """Gives the queued requests with this id another priority; returns why not, or an empty string."""
+        found = [entry for entry in self._waiting if entry.queued and entry.waiting.request.request_id == request_id]
+        if not found:
+            return "no such request is queued"
+        for entry in found:
+            before = entry.waiting.request
+            problem = self.controller.reprioritise(entry, priority, self._clock())
+            if problem:
+                return problem
+            self._observer.moved(before, entry.waiting.request)
+        self.wake()
+        return ""
+
+    def expected_wait(self) -> float | None:
+        """Seconds that a request at the end of the longest lane would wait; None if unknown or nothing waits."""
+        now = self._clock()
+        waits = [
+            self._paces[lane.name].expected_wait(lane.length, now)
+            for lane in self.controller.lanes
+            if lane.name in self._paces
+        ]
+        return max((wait for wait in waits if wait is not None), default=None)
+
+    # --- entering ----------------------------------------------------------------------------------------
+
+    def _use(self, settings: FlowControlSettings) -> None:
+        self._book = LaneBook(settings.lanes, strict=settings.head_of_line == "strict")
+        self._gauge = SaturationGauge(settings.detector, Guard(self._report))
+
+    def _lane_of(self, entry: Entry) -> str:
+        return self._book.lane_of(entry.waiting.request, self._subsets.get(entry))
+
+    def _enqueue(self, item: QueuedRequest, subset: tuple[str, ...] | None) -> Entry | Refusal:
+        now = self._clock()
+        request = item.request
+        if self._closed:
+            return self._refused_at_the_door(item, Outcome.REJECTED_OTHER, outcomes.STOPPING)
+        lane = self._book.lane_of(request, subset)
+        empty = not self._book.endpoints(lane, self._pool.candidates())
+        if item.deadline <= now:
+            refusal = outcomes.expired(now - request.received_at, pool_empty=empty)
+            return self._refused_at_the_door(item, Outcome.EVICTED_TTL, refusal)
+        limit = self.controller.limits.refusal(request.priority, request.size_bytes)
+        if limit and empty:
+            return self._refused_at_the_door(item, Outcome.REJECTED_NO_ENDPOINTS, outcomes.pool_is_empty(limit))
+        if limit:
+            return self._refused_at_the_door(item, Outcome.REJECTED_CAPACITY, outcomes.over_capacity(limit))
+        entry = self.controller.add(item, lane, now, pool_empty=empty)
+        if subset is not None:
+            self._subsets[entry] = subset
+        self._observer.entered(request, self._clock() - now)
+        return entry
+
+    def _refused_at_the_door(self, item: QueuedRequest, outcome: Outcome, refusal: Refusal) -> Refusal:
+        self._observer.left(item.request, outcome, 0.0, was_queued=False)
+        return refusal
+
+    def _outlook_refusal(self, entry: Entry) -> Refusal | None:
+        if not self.settings.entry_policies:
+            return None
+        now = self._clock()
+        lane = self.controller.lane_of(entry)
+        ahead = lane.ahead(entry.band) - 1
+        pace = self._paces.get(lane.name)
+        outlook = QueueOutlook(
+            expected_wait=None if pace is None else pace.expected_wait(ahead, now),
+            ahead=ahead,
+            fill=self.controller.limits.fill(entry.priority),
+            saturation=self.saturation.effective,
+        )
+        return self.controller.policies.entry_refusal(entry, outlook, now)
+
+    async def _wait(self, entry: Entry) -> Refusal | None:
+        future: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
+        self._waiting[entry] = future
+        self._arm()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if entry.queued:
+                self._end(entry, Outcome.EVICTED_CONTEXT_CANCELLED, outcomes.CLIENT_LEFT)
+            elif not future.cancelled() and future.result() is None:
+                self._settled()
+            raise
+
+    # --- leaving -----------------------------------------------------------------------------------------
+
+    def _end(self, entry: Entry, outcome: Outcome, refusal: Refusal) -> None:
+        """A queued request ends without a dispatch."""
+        now = self._clock()
+        item = self.controller.withdraw(entry, now)
+        self._observer.left(item.request, outcome, now - item.enqueued_at, was_queued=True)
+        self._answer(entry, refusal)
+
+    def _dispatch(self, entry: Entry, now: float) -> None:
+        waited = entry in self._waiting
+        lane = entry.lane
+        item = self.controller.dispatch(entry, now)
+        self._pending += 1
+        if waited or self._waiting:
+            self._paces.setdefault(lane, Pace()).dispatched(now)
+        self._observer.left(item.request, Outcome.DISPATCHED, now - item.enqueued_at, was_queued=True)
+        self._answer(entry, None)
+
+    def _answer(self, entry: Entry, refusal: Refusal | None) -> None:
+        self._subsets.pop(entry, None)
+        future = self._waiting.pop(entry, None)
+        if future is None:
+            return
+        if not future.done():
+            future.set_result(refusal)
+        elif refusal is None:
+            # Cancelled, and its task has not run since: nobody else would settle the dispatch.
+            self._settled()
+
+    def _settled(self) -> None:
+        self._pending -= 1
+        self.wake()
+
+    # --- looking -----------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Ends what is over, and dispatches at most one request."""
+        self._look_soon = False
+        started = now = self._clock()
+        controller = self.controller
+        controller.advance(now)
+        self._expire(now)
+        if controller.length:
+            views = [(lane, self._view(lane, now)) for lane in controller.lanes]
+            controller.adapt(self.saturation.effective, now)
+            turn = next_turn(views, controller.policies, now)
+            if isinstance(turn, Entry):
+                self.held = ()
+                self._held_until = 0.0
+                self._dispatch(turn, now)
+                self.wake()
+            else:
+                self.held = turn
+                self._held_until = now + HELD_SECONDS
+            self._observer.cycle(self._clock() - started)
+        self._arm()
+
+    def _view(self, lane: Lane, now: float) -> LaneView:
+        endpoints = self._book.endpoints(lane.name, self._pool.candidates())
+        self.controller.set_pool_empty(lane, empty=not endpoints, now=now)
+        endpoints = with_pending(endpoints, self._pending)
+        self.saturation = self._gauge.read(endpoints, now)
+        self._observer.saturated(self.saturation)
+        return LaneView(endpoints, self.saturation.effective)
+
+    def _expire(self, now: float) -> None:
+        while (entry := self.controller.expire(now)) is not None:
+            empty = self.controller.lane_of(entry).pool_empty
+            outcome = Outcome.EVICTED_NO_ENDPOINTS if empty else Outcome.EVICTED_TTL
+            self._end(entry, outcome, outcomes.expired(now - entry.enqueued_at, pool_empty=empty))
+
+    def _arm(self) -> None:
+        """Makes sure that somebody looks again while requests wait."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._waiting:
+            return
+        delay = min(TICK_SECONDS, max(0.0, self.controller.next_event_at() - self._clock()))
+        self._timer = asyncio.get_running_loop().call_later(delay, self._look)

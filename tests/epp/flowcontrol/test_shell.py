@@ -1,0 +1,340 @@
+"""On virtual time: the loop's clock jumps to the next timer whenever nothing is ready."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import wraps
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from epp.flowcontrol.fakes import Aging, Alphabet, Broken, Ceilings, InFlight, band, request, settings
+from epp.flowcontrol.pool import Pool
+from turnout.config import LaneSettings
+from turnout.epp.flowcontrol.outcomes import over_capacity
+from turnout.epp.requests.admission import Admission
+from turnout.epp.simulator.replay.virtual_time import run_virtually
+from turnout.framework import Headers, Named, QueuedRequest, QueueOutlook, Refusal, RefusalKind
+
+NO_TTL = {"default_request_ttl": None, "no_endpoint_request_ttl": None}
+
+
+def virtual(test: Callable[..., Coroutine[object, object, None]]) -> Callable[..., None]:
+    """Runs a coroutine on virtual time."""
+
+    @wraps(test)
+    def run(*arguments: object, **named: object) -> None:
+        run_virtually(test(*arguments, **named))
+
+    return run
+
+
+@virtual
+async def test_a_request_goes_on_at_once_while_there_is_room() -> None:
+    pool = Pool()
+    admitted = await pool.ask(request("r"))
+    assert isinstance(admitted, Admission)
+    assert pool.heard.outcomes == ["r Dispatched 0.0"]
+
+
+@virtual
+async def test_requests_wait_for_room_and_go_by_priority() -> None:
+    pool = Pool()
+    tasks = [pool.send(name, priority) for name, priority in (("1", 0), ("2", -1), ("3", 5), ("4", 0))]
+    assert await asyncio.gather(*tasks) == ["served"] * 4
+    assert pool.done == ["1", "3", "4", "2"]
+    assert pool.heard.outcomes[1:] == ["3 Dispatched 10.0", "4 Dispatched 20.0", "2 Dispatched 30.0"]
+    assert pool.heard.queued == 0
+
+
+@virtual
+async def test_what_is_on_its_way_counts_before_it_is_sent() -> None:
+    pool = Pool(["a", "b"])
+    first, second = await pool.ask(request("1")), await pool.ask(request("2"))
+    assert isinstance(first, Admission)
+    assert isinstance(second, Admission)
+    third = asyncio.ensure_future(pool.ask(request("3")))
+    await asyncio.sleep(1.0)
+    assert not third.done()
+    first.settled()
+    first.settled()
+    await asyncio.sleep(0.1)
+    assert third.done()
+
+
+@virtual
+async def test_a_client_that_leaves_takes_its_request_along_at_once() -> None:
+    pool = Pool(made=settings(bands=MappingProxyType({0: band(max_requests=1)})))
+    pool.load("a", 1)
+    leaving = pool.send("leaves")
+    await asyncio.sleep(1.0)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    assert leaving.cancelled()
+    assert pool.flow.controller.length == 0
+    assert pool.heard.outcomes == ["leaves EvictedContextCancelled 1.0"]
+    following = pool.send("comes")
+    pool.load("a", -1)
+    assert await following == "served"
+
+
+@virtual
+async def test_a_client_that_leaves_in_the_moment_of_its_turn_leaves_nothing_pending() -> None:
+    pool = Pool()
+    pool.load("a", 1)
+    leaving = pool.send("leaves")
+    await asyncio.sleep(0.5)
+    pool.heard.on_left = leaving.cancel
+    pool.load("a", -1)
+    await asyncio.wait([leaving])
+    assert leaving.cancelled()
+    assert pool.heard.outcomes == ["leaves Dispatched 0.5"]
+    assert await pool.send("comes", seconds=0.0) == "served"
+
+
+@pytest.mark.parametrize(
+    ("headers", "waited", "reason"),
+    [
+        pytest.param([], 60.0, "rejected-ttl-expired", id="the time to live"),
+        pytest.param([("x-turnout-queue-timeout-ms", "2500")], 2.5, "rejected-ttl-expired", id="the client's patience"),
+        pytest.param([("x-turnout-queue-timeout-ms", "0")], 0.0, "rejected-ttl-expired", id="none left"),
+        pytest.param([("x-turnout-queue-timeout-ms", "-5")], 0.0, "rejected-ttl-expired", id="a deadline in the past"),
+        pytest.param([("x-turnout-queue-timeout-ms", "1e300")], 60.0, "rejected-ttl-expired", id="endless patience"),
+        pytest.param([("x-turnout-queue-timeout-ms", "nan")], 0.0, "", id="not a number"),
+        pytest.param([("x-turnout-queue-timeout-ms", "soon")], 0.0, "", id="no number"),
+    ],
+)
+@virtual
+async def test_nobody_waits_past_the_deadline(headers: list[tuple[str, str]], waited: float, reason: str) -> None:
+    pool = Pool()
+    pool.load("a", 1)
+    begun = pool.loop.time()
+    refused = await pool.ask(request("r", headers=Headers(headers), received_at=begun))
+    assert isinstance(refused, Refusal)
+    assert refused.dropped_reason == reason
+    assert refused.kind is (RefusalKind.RESOURCE_EXHAUSTED if reason else RefusalKind.BAD_REQUEST)
+    assert pool.loop.time() - begun == pytest.approx(waited)
+
+
+@virtual
+async def test_the_pool_empties_and_comes_back() -> None:
+    pool = Pool(made=settings(no_endpoint_request_ttl=timedelta(seconds=5)))
+    pool.load("a", 1)
+    waiting = pool.send("r")
+    await asyncio.sleep(1.0)
+    pool.remove("a")
+    await asyncio.sleep(4.0)
+    pool.add("b")
+    assert await waiting == "served"
+
+
+@virtual
+async def test_without_endpoints_a_request_is_given_up_after_its_own_time_to_live() -> None:
+    pool = Pool([], settings(no_endpoint_request_ttl=timedelta(seconds=5)))
+    begun = pool.loop.time()
+    refused = await pool.ask(request("r"))
+    assert isinstance(refused, Refusal)
+    assert (refused.kind, refused.dropped_reason) == (RefusalKind.UNAVAILABLE, "rejected-no-endpoints")
+    assert pool.loop.time() - begun == pytest.approx(5.0)
+    assert pool.heard.outcomes == ["r EvictedNoEndpoints 5.0"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"max_requests": 1}, "maxRequests is 1", id="requests in all"),
+        pytest.param({"max_bytes": 25}, "maxBytes is 25", id="bytes in all"),
+        pytest.param(
+            {"bands": MappingProxyType({0: band(max_requests=1)})},
+            "maxRequests of priority 0 is 1",
+            id="requests of a priority",
+        ),
+        pytest.param({"default_band": band(max_bytes=25)}, "maxBytes of priority 0 is 25", id="bytes of a priority"),
+    ],
+)
+@virtual
+async def test_a_full_queue_refuses_and_says_which_limit(changes: dict[str, object], message: str) -> None:
+    pool = Pool(made=settings(**changes))
+    pool.load("a", 1)
+    first = pool.send("1", size=20)
+    await asyncio.sleep(0)
+    assert await pool.ask(request("2", size=20)) == over_capacity(message)
+    assert pool.heard.outcomes == ["2 RejectedCapacity 0.0"]
+    pool.remove("a")
+    refused = await pool.ask(request("3", size=20))
+    assert isinstance(refused, Refusal)
+    assert (refused.kind, refused.message) == (RefusalKind.UNAVAILABLE, f"no endpoints available: {message}")
+    first.cancel()
+    await asyncio.wait([first])
+
+
+@dataclass
+class Bouncer:
+    """Refuses what would have to wait long; remembers what it was told."""
+
+    told: QueueOutlook | None = None
+
+    def entry_refusal(self, item: QueuedRequest, outlook: QueueOutlook, now: float) -> Refusal | None:
+        self.told = outlook
+        if (outlook.expected_wait or 0.0) > 15.0:
+            return Refusal(RefusalKind.RESOURCE_EXHAUSTED, "come back later", "rejected-saturated", 15.0)
+        return None
+
+
+@virtual
+async def test_an_entry_policy_is_asked_only_of_what_would_wait_and_knows_how_long() -> None:
+    bouncer = Bouncer()
+    pool = Pool(made=settings(entry_policies=(Named(bouncer, "bouncer"),), max_requests=100))
+    tasks = [pool.send("0")]
+    await asyncio.sleep(0)
+    assert bouncer.told is None
+    tasks += [pool.send(str(number)) for number in range(1, 5)]
+    await asyncio.sleep(21.0)
+    refused = await pool.ask(request("late"))
+    assert isinstance(refused, Refusal)
+    assert refused.message == "come back later"
+    assert bouncer.told is not None
+    assert bouncer.told.ahead == 2
+    assert bouncer.told.expected_wait == pytest.approx(3 * 11.0, rel=0.01)
+    assert (bouncer.told.fill, bouncer.told.saturation) == (0.03, 1.0)
+    assert pool.flow.expected_wait() == pytest.approx(3 * 11.0, rel=0.01)
+    assert await asyncio.gather(*tasks) == ["served"] * 5
+
+
+@virtual
+async def test_closing_refuses_what_waits_and_what_comes() -> None:
+    pool = Pool()
+    pool.load("a", 1)
+    waiting = pool.send("1")
+    await asyncio.sleep(0)
+    pool.flow.close()
+    assert await waiting == "rejected-shutting-down"
+    assert await pool.send("2") == "rejected-shutting-down"
+
+
+@virtual
+async def test_a_reload_keeps_what_waits_under_the_new_settings() -> None:
+    pool = Pool()
+    pool.load("a", 1)
+    tasks = [pool.send(name, flow=name, seconds=1.0) for name in "zab"]
+    await asyncio.sleep(0.1)
+    pool.flow.configure(settings(fairness=Alphabet(), detector=Named(InFlight(limit=2), "detector")))
+    assert await asyncio.gather(*tasks) == ["served"] * 3
+    assert pool.done == ["a", "b", "z"]
+
+
+@virtual
+async def test_when_flow_control_is_switched_off_everything_goes_on() -> None:
+    pool = Pool()
+    pool.load("a", 1)
+    tasks = [pool.send(str(number), seconds=0.0) for number in range(3)]
+    await asyncio.sleep(0)
+    pool.flow.let_all_go()
+    assert await asyncio.gather(*tasks) == ["served"] * 3
+
+
+@virtual
+async def test_a_queued_request_gets_another_priority() -> None:
+    pool = Pool()
+    pool.load("a", 1)
+    tasks = [pool.send(name, seconds=1.0) for name in ("1", "2")]
+    await asyncio.sleep(0)
+    assert pool.flow.reprioritise("2", 9) == ""
+    assert pool.flow.reprioritise("3", 9) == "no such request is queued"
+    pool.load("a", -1)
+    await asyncio.gather(*tasks)
+    assert pool.done == ["2", "1"]
+    assert pool.heard.moves == [(0, 9)]
+
+
+@virtual
+async def test_a_request_that_an_idle_model_can_serve_does_not_wait_behind_a_busy_one() -> None:
+    rule = LaneSettings("small", frozenset({"small"}), (), {}, {"size": "s"})
+    for head_of_line, done in (("per-lane", ["idle", "busy"]), ("strict", ["busy", "idle"])):
+        made = settings(lanes=(rule,), head_of_line=head_of_line, usage_limit=Named(Ceilings(0.5), "limits"))
+        pool = Pool(["large"], made)
+        pool.add("little")
+        pool.change("little", labels={"size": "s"})
+        pool.load("large", 1)
+        tasks = [pool.send("busy", 9, 0.0), pool.send("idle", 0, 0.0, target_model="small")]
+        await asyncio.sleep(5.0)
+        pool.load("large", -1)
+        await asyncio.gather(*tasks)
+        assert pool.done == done
+
+
+@virtual
+async def test_priority_inversion_on_purpose_fails() -> None:
+    """Low requests that come first and hold all room delay a high one by one service time and no more."""
+    pool = Pool(["a", "b"])
+    low = [pool.send(f"low{number}", -1, 4.0) for number in range(40)]
+    await asyncio.sleep(0.1)
+    high = pool.send("high", 10, 4.0)
+    begun = pool.loop.time()
+    while "high" not in pool.done:
+        await asyncio.sleep(0.01)
+    assert pool.loop.time() - begun <= 4.0
+    assert await high == "served"
+    for task in low:
+        task.cancel()
+    await asyncio.wait(low)
+    assert pool.flow.controller.length == 0
+
+
+@virtual
+async def test_broken_policies_lose_nothing_and_a_broken_detector_lets_go() -> None:
+    broken = Broken()
+    pool = Pool(made=settings(ordering=broken, fairness=broken, detector=Named(broken, "detector")))
+    assert await asyncio.gather(*(pool.send(str(number), seconds=0.1) for number in range(5))) == ["served"] * 5
+    assert {failure.plugin for failure in pool.failures} == {"ordering", "fairness", "detector"}
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["send", "send", "send", "abort", "reload", "lose", "find"]),
+        st.floats(0.0, 3.0),
+        st.integers(-2, 2),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@hypothesis_settings(max_examples=100, deadline=None)
+@given(actions=ACTIONS)
+def test_no_request_is_lost_or_answered_twice(actions: list[tuple[str, float, int]]) -> None:
+    run_virtually(_play(actions))
+
+
+async def _play(actions: list[tuple[str, float, int]]) -> None:
+    made = settings(ordering=Aging(step=3.0, top=2, max_wait=9.0), default_request_ttl=timedelta(seconds=12))
+    other = replace(made, max_requests=5, default_request_ttl=timedelta(seconds=6))
+    pool = Pool(["a", "b"], made)
+    tasks: list[asyncio.Task[str]] = []
+    for number, (action, seconds, value) in enumerate(actions):
+        match action:
+            case "send":
+                tasks.append(pool.send(f"r{number}", value, seconds, flow=str(value)))
+            case "abort" if tasks:
+                tasks[value % len(tasks)].cancel()
+            case "reload":
+                pool.flow.configure(other if value > 0 else made)
+            case "lose" if "b" in pool.endpoints and pool.endpoints["b"].in_flight == 0:
+                pool.remove("b")
+            case "find" if "b" not in pool.endpoints:
+                pool.add("b")
+        await asyncio.sleep(seconds / 4)
+    done, pending = await asyncio.wait(tasks, timeout=1000.0) if tasks else (set(), set())
+    assert not pending
+    answers = [task.result() for task in done if not task.cancelled()]
+    assert set(answers) <= {"served", "rejected-ttl-expired", "rejected-saturated", "rejected-no-endpoints"}
+    assert len(pool.done) == len(set(pool.done))
+    assert pool.heard.queued == pool.flow.controller.length == 0
+    ended = [heard.split()[0] for heard in pool.heard.outcomes]
+    assert len(ended) == len(set(ended)), "an outcome is reported once"
+    assert sum(endpoint.in_flight for endpoint in pool.candidates()) == 0
+    assert pool.flow._pending == 0
