@@ -6,6 +6,8 @@ def test_the_table_knows_every_type_that_defaults_name() -> None:
         *catalogue.DEFAULT_PARSERS,
         *catalogue.DEFAULT_FLOW_POLICIES,
         catalogue.DEFAULT_DETECTOR,
+        catalogue.DEFAULT_EVICTION_ORDER,
+        catalogue.DEFAULT_EVICTION_FILTER,
         catalogue.DEFAULT_PICKER,
         catalogue.DEFAULT_SOURCE,
         catalogue.DEFAULT_EXTRACTOR,
@@ -14,7 +16,7 @@ def test_the_table_knows_every_type_that_defaults_name() -> None:
     }
     assert named <= catalogue.KNOWN_TYPES
     assert catalogue.IGNORES_PARAMETERS <= catalogue.KNOWN_TYPES
-    assert catalogue.FEATURE_GATES.keys() >= catalogue.UNAVAILABLE_GATES
+    assert catalogue.FLOW_CONTROL_GATE in catalogue.FEATURE_GATES
 
 
 def test_the_table_holds_the_whole_catalogue_of_the_field() -> None:

@@ -1,6 +1,7 @@
 import pytest
 
-from config.fakes import load, problems, warnings
+from config import flow_fakes
+from config.fakes import HEAD, load, problems, warnings
 from turnout.config import Pipeline
 
 
@@ -104,6 +105,47 @@ def test_in_flight_accounting_is_always_on_and_only_once() -> None:
 )
 def test_a_read_that_cannot_be_satisfied_is_a_problem(plugins: str, found: list[str]) -> None:
     assert problems(f"plugins:\n{plugins}\n") == found
+
+
+@pytest.mark.parametrize(
+    ("plugins", "found"),
+    [
+        pytest.param(
+            "- type: hungry-order",
+            ["4: plugins[0]: plugin 'hungry-order' reads 'load' before 'load-producer' writes it"],
+            id="a policy of the queue that reads what a producer writes",
+        ),
+        pytest.param(
+            "- type: hungry-classifier",
+            ["4: plugins[0]: plugin 'hungry-classifier' reads 'load' before 'load-producer' writes it"],
+            id="a classifier that does",
+        ),
+        pytest.param(
+            "- type: hungry-counter",
+            ["4: plugins[0]: plugin 'hungry-counter' reads 'load' before 'load-producer' writes it"],
+            id="one that hears of refusals, which may come earlier",
+        ),
+        pytest.param(
+            "- type: late-order\n- type: quick-producer\n  name: late-writer",
+            ["4: plugins[0]: plugin 'late-order' reads 'late' before 'late-writer' writes it"],
+            id="a writer that is asked in the queue and writes later",
+        ),
+        pytest.param("- type: tier-order", [], id="a policy of the queue that reads what a classifier writes"),
+        pytest.param("- type: concurrency-detector", [], id="a detector that reads when it accounts for a dispatch"),
+        pytest.param(
+            "- type: early-scorer\n- type: quick-producer\n  name: late-writer",
+            [],
+            id="a scorer that reads what a policy of the queue writes as a producer",
+        ),
+    ],
+)
+def test_what_runs_before_the_producers_reads_what_is_there(plugins: str, found: list[str]) -> None:
+    assert flow_fakes.problems(f"plugins:\n{plugins}\n", head=HEAD) == found
+
+
+def test_a_policy_that_reads_later_makes_the_producer_of_its_key() -> None:
+    pipeline = flow_fakes.load("plugins: [{type: concurrency-detector}]", "inflight-load-producer")
+    assert stages(pipeline) == [["token-maker"], ["load-producer"]]
 
 
 def test_reading_the_prompt_without_a_parser_of_bodies_is_warned_of() -> None:

@@ -198,7 +198,10 @@ def test_parsers_that_would_never_be_asked_are_left_out_with_a_warning() -> None
                 "install a distribution that offers it, or remove it"
             ),
         ),
-        ("openapi-parser", "'openapi-parser' names no entry of plugins; accepted: queue-scorer"),
+        (
+            "openapi-parser",
+            "'openapi-parser' names no entry of plugins; did you mean 'openai-parser'? accepted: queue-scorer",
+        ),
         ("queue-scorer", "plugin 'queue-scorer' is no Parser; there is none that could be named"),
     ],
 )

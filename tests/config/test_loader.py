@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.fakes import HEAD, load, problems, registry, warnings
+from config.flow_fakes import flow_registry
 from turnout.config import DEFAULT_CONFIG, ConfigError, Pipeline, load_pipeline, load_pipeline_file
 from turnout.config.document import MAX_BYTES, Value, read_document
 
@@ -131,6 +132,19 @@ def test_no_configuration_means_the_shipped_default_with_the_real_plugins() -> N
     assert not pipeline.reads_response_body
 
 
+@pytest.mark.parametrize("version", ["llm-d.ai/v1alpha1", "inference.networking.x-k8s.io/v1alpha1", None])
+def test_additions_to_flow_control_are_refused_in_a_file_of_the_field(version: str | None) -> None:
+    head = f"apiVersion: {version}\n" if version else "\n"
+    body = (
+        "flowControl:\n  strategy: fifo\n  headOfLine: strict\n  maxEvictedShare: 0.1\n  lanes: []\n"
+        "plugins: [{type: queue-scorer}]\nfeatureGates: [flowControl=false]\n"
+    )
+    assert problems(body, head=head) == [
+        f"{line}: flowControl.{name}: is a field of another version; write apiVersion: turnout/v1"
+        for line, name in ((3, "strategy"), (4, "headOfLine"), (5, "maxEvictedShare"), (6, "lanes"))
+    ]
+
+
 def test_a_constructors_refusal_names_the_parameter_as_the_file_does() -> None:
     text = HEAD + "plugins:\n- type: token-load-scorer\n  parameters:\n    queueThresholdTokens: 0\n"
     with pytest.raises(ConfigError, match=r":5: plugins\[0\].parameters: queueThresholdTokens must be at least 1"):
@@ -140,7 +154,7 @@ def test_a_constructors_refusal_names_the_parameter_as_the_file_does() -> None:
 FULL = """\
 apiVersion: turnout/v1
 kind: EndpointPickerConfig
-featureGates: [flowControl=false]
+featureGates: [flowControl=true]
 plugins:
 - {type: queue-scorer}
 - type: rule-filter
@@ -161,11 +175,18 @@ dataLayer:
 flowControl:
   maxBytes: 1Gi
   defaultRequestTTL: 5s
-  priorityBands: [{priority: 1, maxRequests: 5}]
+  priorityBands: [{priority: 1, maxRequests: 5, orderingPolicyRef: edf-ordering-policy}, {priority: 0}]
+  defaultNegativePriorityBand: {fairnessPolicyRef: round-robin-fairness-policy}
+  saturationDetector: {pluginRef: utilization-detector}
+  strategy: slo-aware
+  enableEviction: true
+  maxEvictedShare: 0.2
+  headOfLine: perLane
+  lanes: [{name: a, match: {models: [m], paths: [x/y], headers: {h: v}}, endpoints: {matchLabels: {gpu: big}}}]
 requestHandler: {parsers: [{pluginRef: openai-parser}, {pluginRef: passthrough-parser}]}
 """
 TREE = read_document(FULL, "full").data
-REGISTRY = registry()
+REGISTRY = flow_registry()
 
 
 def places(value: Value, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

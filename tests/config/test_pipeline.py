@@ -1,6 +1,7 @@
 from dataclasses import replace
 
-from config.fakes import BodyReader, load
+from config import flow_fakes
+from config.fakes import HEAD, BodyReader, load
 from turnout.framework import Named
 
 
@@ -10,6 +11,16 @@ def test_plugins_are_listed_by_role_in_the_order_of_the_file() -> None:
     assert [named.name for named in pipeline.response_complete] == ["inflight-load-producer"]
     assert list(pipeline.plugins)[:3] == ["b", "a", "queue-scorer"]
     assert pipeline.origins["b"].type == "late-writer"
+
+
+def test_classifiers_and_those_who_hear_of_refusals_stand_in_the_order_of_the_file() -> None:
+    body = (
+        "plugins: [{type: tier-classifier, name: b}, {type: refusal-counter, name: d},\n"
+        "  {type: tier-classifier, name: a}, {type: refusal-counter, name: c}]\n"
+    )
+    pipeline = flow_fakes.load(body, head=HEAD)
+    assert [named.name for named in pipeline.classifiers] == ["b", "a"]
+    assert [named.name for named in pipeline.request_refused] == ["d", "c"]
 
 
 def test_response_bodies_are_asked_for_only_by_plugins_that_need_them() -> None:

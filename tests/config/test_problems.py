@@ -47,8 +47,20 @@ def test_a_problem_stands_at_the_nearest_known_line() -> None:
     assert report.warnings == (Problem(1, "document", "odd"),)
 
 
+def test_a_report_knows_what_it_has_below_a_place() -> None:
+    report = Report({})
+    report.problem(("lanes", 0, "match", "models"), "bad")
+    report.warn(("lanes", 1), "odd")
+    assert report.has_within(("lanes", 0, "match"))
+    assert report.has_within(("lanes", 0, "match", "models"))
+    assert not report.has_within(("lanes", 0, "endpoints"))
+    assert not report.has_within(("lanes", 1))
+
+
 def test_a_hint_leads_with_the_likeliest_name() -> None:
     assert one_of("wieght", ["weight", "pluginRef"]) == "did you mean 'weight'? accepted: pluginRef, weight"
+    assert one_of("wieght", ["pluginRef"], ["weight"]) == "did you mean 'weight'? accepted: pluginRef"
+    assert one_of("wieght", [], ["weight"]) == "did you mean 'weight'? there is none that could be named"
     assert one_of(7, ["a"]) == "accepted: a"
     assert one_of("a", []) == "there is none that could be named"
     assert one_of("", [f"{number:03}" for number in range(50)]).endswith(", 039, ...")

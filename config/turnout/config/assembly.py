@@ -58,17 +58,20 @@ class Assembly:
             self.report.problem((*path, "name"), f"duplicate plugin name {shown(name)}", "each name is used once")
             return
         entry = self.config["plugins"][position]  # type: ignore[index]
-        self._build(name, spec.type, cast("dict[str, Value]", entry), path, injected=False)
+        self._build(name, spec.type, cast("dict[str, Value]", entry), path, None)
 
-    def ensure(self, name: str) -> Instance | None:
-        """The plugin of this name; if there is none and the name is a type on offer, one that is injected."""
+    def ensure(self, name: str, named_at: Path | None = None) -> Instance | None:
+        """The plugin of this name; if there is none and the name is a type on offer, one that is injected.
+
+        What keeps it from being built is reported at ``named_at``, the place that asks for it.
+        """
         if name not in self.instances and name not in self._broken and name in self._offered:
             entries = cast("list[Value]", self.config.setdefault("plugins", []))
             entry: dict[str, Value] = {"type": name}
             entries.append(entry)
             path: Path = ("plugins", len(entries) - 1)
             self.injected.add(path)
-            self._build(name, name, entry, path, injected=True)
+            self._build(name, name, entry, path, named_at or ("plugins",))
         return self.instances.get(name)
 
     def refer(self, name: str, path: Path, *, create: bool = False) -> Instance | None:
@@ -77,7 +80,7 @@ class Assembly:
         With ``create`` a name that is a type on offer makes a plugin.
         """
         if create:
-            self.ensure(name)
+            self.ensure(name, path)
         if name == REPAIRED or name in self._broken or name in self.instances:
             return self.instances.get(name)
         if create and name in KNOWN_TYPES:
@@ -85,7 +88,8 @@ class Assembly:
         else:
             listed = [instance.name for instance in self.instances.values() if not instance.injected]
             known = {*listed, *(plugin for plugin in self._broken if plugin != REPAIRED)}
-            self.report.problem(path, f"{shown(name)} names no entry of plugins", one_of(name, known))
+            hint = one_of(name, known, self._offered if create else ())
+            self.report.problem(path, f"{shown(name)} names no entry of plugins", hint)
         return None
 
     def refer_to(self, interface: Callable[..., P], name: str, path: Path, *, create: bool = False) -> Named[P] | None:
@@ -135,42 +139,44 @@ class Assembly:
             place[str(path[-1])] = value
         self.injected.add(path)
 
-    def _build(self, name: str, plugin_type: str, entry: dict[str, Value], path: Path, *, injected: bool) -> None:
-        instance = self._instance(name, plugin_type, entry, path, injected)
+    def _build(self, name: str, plugin_type: str, entry: dict[str, Value], path: Path, named_at: Path | None) -> None:
+        """Builds the plugin of an entry. One that is injected has ``named_at``, where its problems are shown."""
+        instance = self._instance(name, plugin_type, entry, path, named_at)
         problems = signature_problems(instance.plugin) if instance is not None else []
         for problem in problems:
-            self.report.problem((*path, "type"), f"plugin {shown(name)}: {problem}")
+            self.report.problem(named_at or (*path, "type"), f"plugin {shown(name)}: {problem}")
         if instance is None or problems:
             self._broken[name] = plugin_type
         else:
             self.instances[name] = instance
 
     def _instance(
-        self, name: str, plugin_type: str, entry: dict[str, Value], path: Path, injected: bool
+        self, name: str, plugin_type: str, entry: dict[str, Value], path: Path, named_at: Path | None
     ) -> Instance | None:
-        factory = self._factory(plugin_type, path)
-        parameters = self._parameters(factory, path) if factory is not None else None
+        type_place, parameters_place = named_at or (*path, "type"), named_at or (*path, "parameters")
+        factory = self._factory(plugin_type, type_place)
+        parameters = self._parameters(factory, type_place) if factory is not None else None
         if factory is None or parameters is None:
             return None
         given = self._given(plugin_type, entry, parameters, path)
-        arguments = parameters.arguments(given, name, self.report, (*path, "parameters"))
+        arguments = parameters.arguments(given, name, self.report, parameters_place)
         if arguments is None:
             return None
         origin = Origin(plugin_type, factory, arguments)
-        plugin = self._reused(name, origin) or self._constructed(origin, path)
+        plugin = self._reused(name, origin) or self._constructed(origin, parameters_place)
         if plugin is None:
             return None
         self._show_defaults(entry, name, parameters.spelled(arguments), path)
-        return Instance(name, plugin, origin, path, injected)
+        return Instance(name, plugin, origin, path, named_at is not None)
 
-    def _factory(self, plugin_type: str, path: Path) -> PluginType | None:
+    def _factory(self, plugin_type: str, place: Path) -> PluginType | None:
         if plugin_type not in self._offered:
-            self.report.problem((*path, "type"), *self._not_offered(plugin_type))
+            self.report.problem(place, *self._not_offered(plugin_type))
             return None
         try:
             return self._registry.load(plugin_type)
         except PluginLoadError as error:
-            self.report.problem((*path, "type"), str(error))
+            self.report.problem(place, str(error))
             return None
 
     def _not_offered(self, plugin_type: str) -> tuple[str, str]:
@@ -179,11 +185,11 @@ class Assembly:
             return message, "install a distribution that offers it, or remove it"
         return f"unknown plugin type {shown(plugin_type)}", one_of(plugin_type, self._offered)
 
-    def _parameters(self, factory: PluginType, path: Path) -> Parameters | None:
+    def _parameters(self, factory: PluginType, place: Path) -> Parameters | None:
         try:
             return parameters_of(factory)
         except UnreadableParametersError as error:
-            self.report.problem((*path, "type"), str(error))
+            self.report.problem(place, str(error))
             return None
 
     def _given(self, plugin_type: str, entry: dict[str, Value], parameters: Parameters, path: Path) -> Value:
@@ -198,7 +204,7 @@ class Assembly:
             return None
         return self._previous.plugins[name]
 
-    def _constructed(self, origin: Origin, path: Path) -> object | None:
+    def _constructed(self, origin: Origin, place: Path) -> object | None:
         try:
             # A constructor may raise anything.
             with plugin_boundary(origin.type, ExtensionPoint.IMPORT):
@@ -208,7 +214,7 @@ class Assembly:
             text = f"the constructor failed: {type(cause).__name__}: {cause}"
             if isinstance(cause, ValueError):
                 text = as_spelled(str(cause), names_in(origin.arguments))
-            self.report.problem((*path, "parameters"), text)
+            self.report.problem(place, text)
             return None
 
     def _show_defaults(self, entry: dict[str, Value], name: str, effective: dict[str, Value], path: Path) -> None:

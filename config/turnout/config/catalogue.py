@@ -103,7 +103,12 @@ KNOWN_TYPES = frozenset(
 )
 
 DEFAULT_PARSERS = ("openai-parser", "anthropic-parser", "vllmhttp-parser", "passthrough-parser")
-DEFAULT_FLOW_POLICIES = ("fcfs-ordering-policy", "global-strict-fairness-policy", "static-usage-limit-policy")
+DEFAULT_ORDERING = "fcfs-ordering-policy"
+DEFAULT_FAIRNESS = "global-strict-fairness-policy"
+DEFAULT_USAGE_LIMIT = "static-usage-limit-policy"
+DEFAULT_FLOW_POLICIES = (DEFAULT_ORDERING, DEFAULT_FAIRNESS, DEFAULT_USAGE_LIMIT)
+DEFAULT_EVICTION_ORDER = "priority-then-time-eviction-order-policy"
+DEFAULT_EVICTION_FILTER = "sheddable-eviction-filter"
 DEFAULT_DETECTOR = "utilization-detector"
 DEFAULT_PICKER = "max-score-picker"
 DEFAULT_SOURCE = "metrics-data-source"
@@ -112,8 +117,8 @@ DEFAULT_EXTRACTOR = "core-metrics-extractor"
 SINGLE_PROFILE_HANDLER = "single-profile-handler"
 IN_FLIGHT_PRODUCER = "inflight-load-producer"
 
-FEATURE_GATES = {"flowControl": False, "haPopulateNonLeaderDatastore": True}
-UNAVAILABLE_GATES = frozenset({"flowControl"})
+FLOW_CONTROL_GATE = "flowControl"
+FEATURE_GATES = {FLOW_CONTROL_GATE: False, "haPopulateNonLeaderDatastore": True}
 
 # Types whose parameters the field ignores, so that existing files may carry any.
 IGNORES_PARAMETERS = frozenset({SINGLE_PROFILE_HANDLER})

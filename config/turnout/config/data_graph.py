@@ -1,8 +1,11 @@
 """Who writes what whom reads: adds missing producers, orders them in stages, refuses what cannot be satisfied.
 
-A reader needs a writer that runs earlier in the life of a request: screeners, then data producers, then
-admitters, then the scheduling cycle, then what follows a dispatch. Producers are ordered among themselves by
-their keys. A key that is only read optionally orders its producers where it can, and makes none.
+A reader needs a writer that runs earlier in the life of a request: classifiers, then flow control, then screeners,
+then data producers, then admitters, then the scheduling cycle, then what follows a dispatch. Producers are ordered
+among themselves by their keys. A key that is only read optionally orders its producers where it can, and makes none.
+
+A plugin that runs both before the producers and after them, such as a detector that also accounts for dispatches,
+reads its keys where it runs after them.
 """
 
 from collections.abc import Iterable
@@ -16,26 +19,58 @@ from turnout.config.shape import REPAIRED
 from turnout.framework import (
     PROMPT,
     REQUEST_BODY,
+    AdaptivePolicy,
     Admitter,
+    Classifier,
     DataProducer,
+    DispatchAccounting,
+    DispatchGate,
+    EffectivePriorityPolicy,
+    EntryPolicy,
+    EvictionFilterPolicy,
+    EvictionOrderingPolicy,
+    FairnessPolicy,
     Filter,
     Named,
+    OrderingPolicy,
     Picker,
     PreRequest,
     ProfileHandler,
+    RankedFairnessPolicy,
+    RequestRefused,
     ResponseBody,
     ResponseComplete,
     ResponseHeaders,
+    SaturationDetector,
     Scorer,
     Screener,
     StateKey,
+    UsageLimitPolicy,
 )
 from turnout.framework.registry import serves
 
 Key = StateKey[Any]
 Stages = tuple[tuple[Named[DataProducer], ...], ...]
 
+_QUEUE = (
+    OrderingPolicy,
+    EffectivePriorityPolicy,
+    FairnessPolicy,
+    RankedFairnessPolicy,
+    DispatchAccounting,
+    AdaptivePolicy,
+    SaturationDetector,
+    UsageLimitPolicy,
+    DispatchGate,
+    EntryPolicy,
+    EvictionOrderingPolicy,
+    EvictionFilterPolicy,
+    # A request may be refused as early as that.
+    RequestRefused,
+)
 _STEPS: tuple[tuple[type, ...], ...] = (
+    (Classifier,),
+    _QUEUE,
     (Screener,),
     (DataProducer,),
     (Admitter,),
@@ -47,6 +82,7 @@ _STEPS: tuple[tuple[type, ...], ...] = (
 )
 # The request handler writes these itself.
 _GIVEN = frozenset((PROMPT, REQUEST_BODY))
+_CLASSIFYING, _QUEUEING = 0, 1
 _ATTRIBUTES = ("reads", "optional_reads", "writes")
 
 
@@ -72,7 +108,7 @@ def check_reads(assembly: Assembly) -> None:
             found = writers(assembly, key)
             if not found and not assembly.lacks(key.producer or REPAIRED):
                 _report_missing(assembly, instance, key)
-            elif found and all(_step(writer) > _step(instance) for writer in found):
+            elif found and all(_writes_at(writer) > _reads_at(instance) for writer in found):
                 message = (
                     f"plugin {shown(instance.name)} reads {shown(key.name)} before {shown(found[0].name)} writes it"
                 )
@@ -134,10 +170,20 @@ def _report_missing(assembly: Assembly, instance: Instance, key: Key) -> None:
     assembly.report.problem(instance.place, message, hint)
 
 
-def _step(instance: Instance) -> int:
-    """When the plugin first runs for a request."""
-    found = (step for step, roles in enumerate(_STEPS) if any(serves(instance.plugin, role) for role in roles))
-    return next(found, len(_STEPS))
+def _reads_at(instance: Instance) -> int:
+    """The step at which the plugin first runs for a request, if it can be after the producers."""
+    return _first(instance, but=(_CLASSIFYING, _QUEUEING))
+
+
+def _writes_at(instance: Instance) -> int:
+    """The step at which the plugin first runs and may write: a policy of the queue only answers."""
+    return _first(instance, but=(_QUEUEING,))
+
+
+def _first(instance: Instance, but: tuple[int, ...]) -> int:
+    """The first step of the plugin, one of ``but`` only if it has no other; a number past the last if it has none."""
+    found = [step for step, roles in enumerate(_STEPS) if any(serves(instance.plugin, role) for role in roles)]
+    return next((step for step in found if step not in but), next(iter(found), len(_STEPS)))
 
 
 def _sources(assembly: Assembly, reader: str, attribute: str) -> set[str]:

@@ -4,17 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from types import MappingProxyType
 
-from turnout.config import data_graph, data_layer, flow_control
+from turnout.config import data_graph, data_layer, flow_control, flow_policies
 from turnout.config.assembly import Assembly
+from turnout.config.catalogue import FLOW_CONTROL_GATE
 from turnout.config.document import MAX_BYTES, Document, Value, read_document
 from turnout.config.effective import Effective
-from turnout.config.pipeline import Pipeline
-from turnout.config.problems import ConfigError, Problem, Report, shown
+from turnout.config.feature_gates import feature_gates
+from turnout.config.pipeline import FlowControlSettings, Pipeline
+from turnout.config.problems import ConfigError, Path, Problem, Report, shown
 from turnout.config.profiles import build_scheduler
 from turnout.config.schema import (
     DEPRECATED_VERSION,
     KIND,
     NO_DATA_LAYER,
+    OWN_FLOW_FIELDS,
     OWN_VERSION,
     PREFERRED_VERSION,
     EndpointPickerConfig,
@@ -28,6 +31,7 @@ from turnout.framework import (
     Classifier,
     Diagnosed,
     EndpointWatcher,
+    Named,
     PreRequest,
     Registry,
     RequestRefused,
@@ -35,6 +39,7 @@ from turnout.framework import (
     ResponseComplete,
     ResponseHeaders,
     Runnable,
+    SaturationDetector,
     Screener,
 )
 
@@ -91,7 +96,7 @@ def _assemble(assembly: Assembly, document: Document) -> Pipeline | None:
         return None
     config, assembly.config = salvaged
     _check_version(assembly, document.data, config)
-    gates = flow_control.feature_gates(assembly, config)
+    gates = feature_gates(assembly, config)
     for position, spec in enumerate(config.plugins):
         assembly.add(spec, position)
     return _wire(assembly, config, gates)
@@ -100,8 +105,7 @@ def _assemble(assembly: Assembly, document: Document) -> Pipeline | None:
 def _wire(assembly: Assembly, config: EndpointPickerConfig, gates: Mapping[str, bool]) -> Pipeline | None:
     """Every step reports what it finds; the order is that of the field, so that injected plugins come in its order."""
     scheduler = build_scheduler(assembly, config)
-    detector = flow_control.build_detector(assembly, config)
-    flow_control.check_section(assembly, config)
+    detector, flow = _flow_control(assembly, config, is_open=gates[FLOW_CONTROL_GATE])
     parsers = data_layer.build_parsers(assembly, config)
     sources = data_layer.build_sources(assembly, config.data_layer or NO_DATA_LAYER)
     discovery = data_layer.build_discovery(assembly, config.data_layer or NO_DATA_LAYER)
@@ -136,11 +140,22 @@ def _wire(assembly: Assembly, config: EndpointPickerConfig, gates: Mapping[str, 
         diagnosed=assembly.serving(Diagnosed),
         feature_gates=gates,
         detector=detector,
-        flow_control=None,
+        flow_control=flow_control.with_listed(assembly, flow),
         reads_body=reads_body,
         warnings=warnings,
         effective=Effective(assembly.config, frozenset(assembly.injected), warnings),
     )
+
+
+def _flow_control(
+    assembly: Assembly, config: EndpointPickerConfig, *, is_open: bool
+) -> tuple[Named[SaturationDetector] | None, FlowControlSettings | None]:
+    flow_policies.add_default_policies(assembly)
+    detector = flow_policies.build_detector(assembly, config, required=is_open)
+    if is_open:
+        return detector, flow_control.build_flow_control(assembly, config, detector)
+    flow_control.ignore_section(assembly, config)
+    return detector, None
 
 
 def _check_version(assembly: Assembly, data: Mapping[str, Value], config: EndpointPickerConfig) -> None:
@@ -158,11 +173,17 @@ def _check_version(assembly: Assembly, data: Mapping[str, Value], config: Endpoi
 
 
 def _refuse_additions(assembly: Assembly, config: EndpointPickerConfig) -> None:
-    for number, profile in enumerate(config.scheduling_profiles):
-        for place, entry in enumerate(profile.plugins):
-            if entry.on_error is not None:
-                path = ("schedulingProfiles", number, "plugins", place, "onError")
-                assembly.report.problem(path, "is a field of another version", f"write apiVersion: {OWN_VERSION}")
+    paths: list[Path] = [
+        ("schedulingProfiles", number, "plugins", place, "onError")
+        for number, profile in enumerate(config.scheduling_profiles)
+        for place, entry in enumerate(profile.plugins)
+        if entry.on_error is not None
+    ]
+    section = assembly.config.get("flowControl")
+    if isinstance(section, dict):
+        paths += [("flowControl", name) for name in OWN_FLOW_FIELDS if name in section]
+    for path in paths:
+        assembly.report.problem(path, "is a field of another version", f"write apiVersion: {OWN_VERSION}")
 
 
 def _warn_prompt_readers(assembly: Assembly) -> None:

@@ -47,15 +47,21 @@ class Report:
     def __init__(self, lines: Mapping[Path, int]) -> None:
         self._lines = lines
         self._problems: dict[Problem, None] = {}
+        self._places: set[Path] = set()
         self._warnings: dict[Problem, None] = {}
 
     def problem(self, path: Path, message: str, hint: str = "") -> None:
         """Notes something that makes the configuration unusable; said twice, it is kept once."""
         self._problems[self._at(path, message, hint)] = None
+        self._places.add(path)
 
     def warn(self, path: Path, message: str, hint: str = "") -> None:
         """Notes something that the operator should know and that stops nothing."""
         self._warnings[self._at(path, message, hint)] = None
+
+    def has_within(self, path: Path) -> bool:
+        """Whether a problem was noted at the path or below it, so that what it lacks may have been left out."""
+        return any(place[: len(path)] == path for place in self._places)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -93,13 +99,14 @@ def shown(value: object) -> str:
     return "a list" if isinstance(value, list) else _clip(repr(value))
 
 
-def one_of(given: object, accepted: Iterable[str]) -> str:
-    """A hint with the accepted names, led by the one that was probably meant."""
+def one_of(given: object, accepted: Iterable[str], also: Iterable[str] = ()) -> str:
+    """A hint with the accepted names, led by the one that was probably meant, which may be one of ``also``, too."""
     names = sorted(accepted)
     listed = ", ".join(names[:MOST_LISTED]) + (", ..." if len(names) > MOST_LISTED else "")
-    close = difflib.get_close_matches(given[:LONGEST_SHOWN], names, 1) if isinstance(given, str) else []
+    wanted = [*names, *sorted(also)]
+    close = difflib.get_close_matches(given[:LONGEST_SHOWN], wanted, 1) if isinstance(given, str) else []
     question = f"did you mean {close[0]!r}? " if close else ""
-    return f"{question}accepted: {listed}" if listed else "there is none that could be named"
+    return question + (f"accepted: {listed}" if listed else "there is none that could be named")
 
 
 def _clip(text: str) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from turnout.config.catalogue import DEFAULT_FAIRNESS, DEFAULT_ORDERING, DEFAULT_USAGE_LIMIT
 from turnout.config.document import Value
 from turnout.config.spellings import parse_duration, parse_quantity
 
@@ -32,6 +33,12 @@ def _not_before_zero(duration: timedelta) -> timedelta:
     return duration
 
 
+def _share(share: float) -> float:
+    if not 0 <= share <= 1:
+        raise ValueError("is not within [0, 1]")
+    return share
+
+
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 DURATION_SCHEMA = {"type": "string", "format": "go-duration", "examples": ["200ms", "1m30s"]}
 Duration: TypeAlias = Annotated[
@@ -40,6 +47,9 @@ Duration: TypeAlias = Annotated[
 QUANTITY_SCHEMA = {"type": ["string", "number"], "format": "quantity", "examples": ["1Gi", "500M", 5000]}
 Quantity: TypeAlias = Annotated[
     int, BeforeValidator(parse_quantity), AfterValidator(_not_negative), WithJsonSchema(QUANTITY_SCHEMA)
+]
+Share: TypeAlias = Annotated[
+    float, AfterValidator(_share), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
 ]
 
 
@@ -94,12 +104,34 @@ class Band(Section):
     priority: int = 0
     max_bytes: Quantity = Field(0, alias="maxBytes")
     max_requests: Quantity = Field(0, alias="maxRequests")
-    fairness_policy: Text = Field("global-strict-fairness-policy", alias="fairnessPolicyRef")
-    ordering_policy: Text = Field("fcfs-ordering-policy", alias="orderingPolicyRef")
+    fairness_policy: Text = Field(DEFAULT_FAIRNESS, alias="fairnessPolicyRef")
+    ordering_policy: Text = Field(DEFAULT_ORDERING, alias="orderingPolicyRef")
+
+
+class LaneMatch(Section):
+    """Which requests are of a lane: any of the models, any of the paths, all of the headers."""
+
+    models: list[Text] = []
+    paths: list[Text] = []
+    headers: dict[str, str] = {}
+
+
+class LaneEndpoints(Section):
+    """Which endpoints serve a lane."""
+
+    match_labels: dict[str, str] = Field({}, alias="matchLabels")
+
+
+class Lane(Section):
+    """A class of requests and the endpoints that can serve it."""
+
+    name: Text
+    match: LaneMatch = LaneMatch.model_validate({})
+    endpoints: LaneEndpoints = LaneEndpoints.model_validate({})
 
 
 class FlowControl(Section):
-    """Queueing limits and policies."""
+    """Queueing limits and policies. What ``OWN_FLOW_FIELDS`` names is of ``turnout/v1``."""
 
     max_bytes: Quantity = Field(0, alias="maxBytes")
     max_requests: Quantity = Field(0, alias="maxRequests")
@@ -108,9 +140,17 @@ class FlowControl(Section):
     default_priority_band: Band | None = Field(None, alias="defaultPriorityBand")
     default_negative_priority_band: Band | None = Field(None, alias="defaultNegativePriorityBand")
     priority_bands: list[Band] = Field([], alias="priorityBands")
-    usage_limit_policy: Text = Field("static-usage-limit-policy", alias="usageLimitPolicyPluginRef")
+    usage_limit_policy: Text = Field(DEFAULT_USAGE_LIMIT, alias="usageLimitPolicyPluginRef")
     saturation_detector: PluginRef | None = Field(None, alias="saturationDetector")
     enable_eviction: bool = Field(False, alias="enableEviction")
+    strategy: Literal["fifo", "priority", "slo-aware", "cost-optimized", "adaptive"] | None = None
+    head_of_line: Literal["strict", "perLane"] = Field("strict", alias="headOfLine")
+    lanes: list[Lane] = []
+    max_evicted_share: Share = Field(0.1, alias="maxEvictedShare")
+
+
+OWN_FLOW_FIELDS = ("strategy", "headOfLine", "lanes", "maxEvictedShare")
+"""The fields of ``flowControl`` that only ``turnout/v1`` has."""
 
 
 class RequestHandler(Section):
@@ -135,6 +175,10 @@ class EndpointPickerConfig(Section):
     saturation_detector: PluginRef | None = Field(None, alias="saturationDetector")
     parser: PluginRef | None = None
 
+
+NO_BAND = Band.model_validate({})
+NO_FLOW_CONTROL = FlowControl.model_validate({})
+"""What an absent band and an absent ``flowControl`` mean."""
 
 NO_DATA_LAYER = DataLayer.model_validate({})
 """What an absent ``dataLayer`` means."""

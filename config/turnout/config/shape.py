@@ -37,6 +37,7 @@ _WANTED = {
 }
 _SPELLINGS = {
     "is negative": "accepted: 0 or more",
+    "is not within [0, 1]": "accepted: 0 to 1",
     "is not a duration": DURATION_HINT,
     "is not a quantity": QUANTITY_HINT,
 }
