@@ -9,6 +9,15 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from turnout.framework.endpoint import EMPTY, Endpoint, EndpointMetrics
+from turnout.framework.flow_control import (
+    FairnessPolicy,
+    FlowHead,
+    OrderingPolicy,
+    QueuedRequest,
+    RankedFairnessPolicy,
+    SaturationDetector,
+    UsageLimitPolicy,
+)
 from turnout.framework.interfaces import DataProducer, Filter, Picker, Scorer
 from turnout.framework.registry import signature_problems
 from turnout.framework.request import DEFAULT_FAIRNESS_ID, PROMPT, Headers, InferenceRequest, Prompt
@@ -124,6 +133,54 @@ def check_producer(
     missing = [str(key) for key in writes if key not in state.written()]
     _check(not missing, f"declared in writes but not written: {', '.join(missing)}")
     return state
+
+
+def check_ordering(plugin: OrderingPolicy, item: QueuedRequest, now: float) -> float:
+    """Asserts that the rank is a number or infinite, the same when asked again; returns it."""
+    check_signatures(plugin)
+    rank = plugin.rank(item, now)
+    _check(not math.isnan(rank), f"{item.request.request_id} is ranked {rank}")
+    _check(plugin.rank(item, now) == rank, "an ordering policy has no effect and repeats its answer")
+    return rank
+
+
+def check_fairness(plugin: FairnessPolicy | RankedFairnessPolicy, flows: Sequence[FlowHead], now: float) -> FlowHead:
+    """Asserts that the policy chooses or ranks the given flows, the same when asked again; returns who is next."""
+    check_signatures(plugin)
+    chosen = _next_flow(plugin, flows, now)
+    _check(any(flow is chosen for flow in flows), "a fairness policy chooses among the flows it was given")
+    _check(_next_flow(plugin, flows, now) is chosen, "a question has no effect and is answered the same again")
+    return chosen
+
+
+def _next_flow(plugin: FairnessPolicy | RankedFairnessPolicy, flows: Sequence[FlowHead], now: float) -> FlowHead:
+    if isinstance(plugin, FairnessPolicy):
+        return plugin.choose(flows, now)
+    ranks = [plugin.flow_rank(flow, now) for flow in flows]
+    for flow, (first, second, _) in zip(flows, ranks, strict=True):
+        _check(not (math.isnan(first) or math.isnan(second)), f"flow {flow.fairness_id} has a rank that is no number")
+    arrivals = [flow.head.enqueued_at for flow in flows]
+    return flows[min(range(len(flows)), key=lambda place: (ranks[place], arrivals[place]))]
+
+
+def check_detector(plugin: SaturationDetector, endpoints: Sequence[Endpoint], now: float) -> float:
+    """Asserts that saturation is at least 0, the same when asked again, and 1 without endpoints; returns it."""
+    check_signatures(plugin)
+    _check(plugin.saturation((), now) == 1.0, "an empty pool is saturated: 1.0")
+    saturation = plugin.saturation(endpoints, now)
+    _check(saturation >= 0.0, f"saturation is {saturation}, which is not at least 0")
+    _check(plugin.saturation(endpoints, now) == saturation, "a detector repeats its answer")
+    return saturation
+
+
+def check_usage_limit(plugin: UsageLimitPolicy, saturation: float, priorities: Sequence[int]) -> Sequence[float]:
+    """Asserts one ceiling of at least 0 for each priority (given highest first); returns the ceilings."""
+    check_signatures(plugin)
+    ceilings = plugin.ceilings(saturation, priorities)
+    _check(len(ceilings) == len(priorities), f"{len(ceilings)} ceilings for {len(priorities)} priorities")
+    for priority, ceiling in zip(priorities, ceilings, strict=True):
+        _check(ceiling >= 0.0, f"priority {priority} has the ceiling {ceiling}, which is not at least 0")
+    return ceilings
 
 
 def _position(endpoint: Endpoint, among: Collection[Endpoint], rule: str) -> int:

@@ -1,0 +1,1 @@
+"""Which of the flows of one priority goes next."""
