@@ -132,6 +132,23 @@ def test_no_configuration_means_the_shipped_default_with_the_real_plugins() -> N
     assert not pipeline.reads_response_body
 
 
+def test_flow_control_opens_with_the_policies_that_are_installed() -> None:
+    section = (
+        "flowControl: {enableEviction: true, priorityBands: [{priority: 1, orderingPolicyRef: edf-ordering-policy}]}"
+    )
+    text = f"{HEAD}featureGates: [flowControl]\n{SCORER}{section}"
+    found = load_pipeline(text).flow_control
+    assert found is not None
+    assert (found.default_band.fairness.name, found.default_band.ordering.name) == (
+        "global-strict-fairness-policy",
+        "fcfs-ordering-policy",
+    )
+    assert found.bands[1].ordering.name == "edf-ordering-policy"
+    assert (found.usage_limit.name, found.detector.name) == ("static-usage-limit-policy", "utilization-detector")
+    assert found.eviction_order is not None
+    assert found.eviction_filter is not None
+
+
 @pytest.mark.parametrize("version", ["llm-d.ai/v1alpha1", "inference.networking.x-k8s.io/v1alpha1", None])
 def test_additions_to_flow_control_are_refused_in_a_file_of_the_field(version: str | None) -> None:
     head = f"apiVersion: {version}\n" if version else "\n"
