@@ -371,7 +371,10 @@ def test_no_wait_is_longer_than_the_stated_bound(arrivals: list[tuple[float, int
     queue = Queue(
         settings(ordering=Aging(step=NEVER, max_wait=MAX_WAIT), default_request_ttl=None, no_endpoint_request_ttl=None)
     )
-    due, entered, waits, now = list(zip(accumulate(gap for gap, _ in arrivals), arrivals, strict=True)), {}, {}, 0.0
+    due = list(zip(accumulate(gap for gap, _ in arrivals), arrivals, strict=True))
+    entered: dict[str, float] = {}
+    waits: dict[str, float] = {}
+    now = 0.0
     while due or queue.core.length:
         now += service
         while due and due[0][0] <= now:
