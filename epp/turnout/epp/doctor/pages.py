@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from turnout.epp.bounded_body import BodyTooLongError, read_bounded
+
 MAX_PAGE_BYTES = 32 * 1024 * 1024
 """About ten times what the pages of a thousand endpoints take."""
 
@@ -113,18 +115,11 @@ async def _page(client: aiohttp.ClientSession, url: str, max_bytes: int) -> byte
         async with client.get(url, allow_redirects=False) as response:
             if response.status != 200:
                 raise PickerNotAskedError(f"{url} answered {response.status}; is this the metrics port of a picker?")
-            return await _body(response, url, max_bytes)
+            return await read_bounded(response, max_bytes)
+    except BodyTooLongError:
+        raise PickerNotAskedError(f"{url} is longer than {max_bytes} bytes") from None
     except aiohttp.ClientError as error:
         raise PickerNotAskedError(f"{url} cannot be read: {str(error) or type(error).__name__}") from None
-
-
-async def _body(response: aiohttp.ClientResponse, url: str, max_bytes: int) -> bytes:
-    body = bytearray()
-    async for piece in response.content.iter_chunked(64 * 1024):
-        body += piece
-        if len(body) > max_bytes:
-            raise PickerNotAskedError(f"{url} is longer than {max_bytes} bytes")
-    return bytes(body)
 
 
 def _typed(page: bytes, kind: type[T], url: str) -> T:
