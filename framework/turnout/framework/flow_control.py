@@ -148,7 +148,7 @@ class SaturationListener(Protocol):
     """Hears how full the pool is."""
 
     def saturation_observed(self, saturation: float, now: float) -> None:
-        """What the detector said; called at most once in a round of dispatching, and not while nothing waits."""
+        """What the detector said; called at most once in a round of dispatching, and not while no request comes."""
         ...
 
 
