@@ -11,6 +11,7 @@ from turnout.framework.errors import (
     ProtocolError,
     SchedulingError,
 )
+from turnout.framework.events import Announce, Event, EventSource
 from turnout.framework.explain import DecisionRecord, FilterRecord, ProfileRecord, ScorerRecord, recording
 from turnout.framework.flow_control import (
     NEVER,
@@ -31,6 +32,7 @@ from turnout.framework.flow_control import (
     QueueOutlook,
     RankedFairnessPolicy,
     SaturationDetector,
+    SaturationListener,
     UsageLimitPolicy,
 )
 from turnout.framework.interfaces import (
@@ -60,7 +62,7 @@ from turnout.framework.interfaces import (
 )
 from turnout.framework.profile import Named, SchedulerProfile, WeightedScorer, plugin_boundary
 from turnout.framework.readings import CounterReading, GaugeReading, Histogram, HistogramReading, Measured, Reading
-from turnout.framework.refusal import Refusal, RefusalKind
+from turnout.framework.refusal import CLIENT_LEFT, Refusal, RefusalKind
 from turnout.framework.registry import Registry
 from turnout.framework.request import (
     DEFAULT_FAIRNESS_ID,
@@ -82,17 +84,21 @@ from turnout.framework.results import (
     Scores,
 )
 from turnout.framework.scheduler import Scheduler
+from turnout.framework.service_levels import SLA_VIOLATION, SlaReporter, SlaStatus, SlaWindow
 from turnout.framework.state import CycleState, KeyFamily, PluginName, StateKey
 
 __all__ = [
+    "CLIENT_LEFT",
     "DEFAULT_FAIRNESS_ID",
     "NEVER",
     "PROMPT",
     "REQUEST_BODY",
+    "SLA_VIOLATION",
     "TPOT_TARGET_HEADERS",
     "TTFT_TARGET_HEADERS",
     "AdaptivePolicy",
     "Admitter",
+    "Announce",
     "AttributeKey",
     "Classification",
     "Classifier",
@@ -114,6 +120,8 @@ __all__ = [
     "EndpointSpec",
     "EndpointWatcher",
     "EntryPolicy",
+    "Event",
+    "EventSource",
     "EvictionFilterPolicy",
     "EvictionOrderingPolicy",
     "ExtensionPoint",
@@ -165,6 +173,7 @@ __all__ = [
     "ResponseHeaders",
     "Runnable",
     "SaturationDetector",
+    "SaturationListener",
     "Scheduler",
     "SchedulerProfile",
     "SchedulingError",
@@ -174,6 +183,9 @@ __all__ = [
     "ScorerRecord",
     "Scores",
     "Screener",
+    "SlaReporter",
+    "SlaStatus",
+    "SlaWindow",
     "StateKey",
     "Termination",
     "Usage",

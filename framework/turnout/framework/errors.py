@@ -10,6 +10,7 @@ class ExtensionPoint(StrEnum):
     ORDERING = "Ordering"
     FAIRNESS = "Fairness"
     SATURATION = "SaturationDetector"
+    SATURATION_LISTENER = "SaturationListener"
     USAGE_LIMIT = "UsageLimit"
     DISPATCH_GATE = "DispatchGate"
     ENTRY = "QueueEntry"
@@ -32,6 +33,8 @@ class ExtensionPoint(StrEnum):
     READINGS = "Readings"
     ENDPOINT_WATCHER = "EndpointWatcher"
     DIAGNOSIS = "Diagnosis"
+    EVENT_SOURCE = "EventSource"
+    SLA_REPORT = "SlaReport"
     IMPORT = "Import"
 
 

@@ -144,6 +144,15 @@ class SaturationDetector(Protocol):
 
 
 @runtime_checkable
+class SaturationListener(Protocol):
+    """Hears how full the pool is."""
+
+    def saturation_observed(self, saturation: float, now: float) -> None:
+        """What the detector said; called at most once in a round of dispatching, and not while no request comes."""
+        ...
+
+
+@runtime_checkable
 class UsageLimitPolicy(Protocol):
     """Sets how much saturation each priority may see."""
 

@@ -18,6 +18,10 @@ class RefusalKind(StrEnum):
     UNAVAILABLE = "ServiceUnavailable"
 
 
+CLIENT_LEFT = "rejected-context-cancelled"
+"""The dropped reason of a request whose client went away while it waited."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a request is not served: kind, a sentence for the client, and the dropped-reason header's value."""

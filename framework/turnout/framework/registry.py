@@ -35,6 +35,7 @@ _DISTINCTIVE: dict[type, tuple[str, ...]] = {
     flow_control.DispatchAccounting: ("request_dispatched",),
     flow_control.AdaptivePolicy: ("adapt",),
     flow_control.SaturationDetector: ("saturation",),
+    flow_control.SaturationListener: ("saturation_observed",),
     flow_control.UsageLimitPolicy: ("ceilings",),
     flow_control.DispatchGate: ("fits",),
     flow_control.EntryPolicy: ("entry_refusal",),

@@ -128,7 +128,7 @@ async def test_a_page_over_four_mebibytes_is_cut_off_and_the_connection_closed(
     serve: Serve, source: MetricsDataSource, head: bytes, part: bytes
 ) -> None:
     server = Endless(head, part)
-    with pytest.raises(OSError, match="page is over 4194304 bytes"):
+    with pytest.raises(OSError, match="body is over 4194304 bytes"):
         await source.fetch(at(await serve(server)))
     await server.closed.wait()
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from turnout.epp.admin.reading import PickerNotAskedError
 from turnout.epp.cli.screen import (
     EXIT_FAILURE,
     EXIT_USAGE,
@@ -16,7 +17,7 @@ from turnout.epp.cli.screen import (
     stdout,
 )
 from turnout.epp.doctor.examination import Examination, examine
-from turnout.epp.doctor.pages import PickerNotAskedError, fetch_pages
+from turnout.epp.doctor.pages import fetch_pages
 from turnout.epp.doctor.tables import render_examination
 
 SHORTEST_WATCH, LONGEST_WATCH = 1.0, 3600.0

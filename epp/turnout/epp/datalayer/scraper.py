@@ -14,6 +14,7 @@ from typing import Protocol
 import aiohttp
 from yarl import URL
 
+from turnout.epp.bounded_body import read_bounded
 from turnout.epp.datalayer.pacing import Pace, most_overdue
 from turnout.epp.datalayer.record import METRICS_PORT
 from turnout.epp.datalayer.store import EndpointStore
@@ -128,12 +129,7 @@ async def _checked_page(response: aiohttp.ClientResponse) -> bytes:
         raise OSError(f"status {response.status}")
     if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
         raise OSError(f"content encoding {encoding[:40]!r}, which was not asked for")
-    page = bytearray()
-    async for part in response.content.iter_any():
-        page += part
-        if len(page) > MAX_PAGE_BYTES:
-            raise OSError(f"page is over {MAX_PAGE_BYTES} bytes")
-    return bytes(page)
+    return await read_bounded(response, MAX_PAGE_BYTES)
 
 
 @lru_cache(maxsize=4096)

@@ -1,26 +1,11 @@
-"""Fetches the pages of a running picker, whatever it is that answers there."""
+"""The pages of a running picker that tell of its prefix caches."""
 
-import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
-from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 
-MAX_PAGE_BYTES = 32 * 1024 * 1024
-"""About ten times what the pages of a thousand endpoints take."""
-
-TIMEOUT_SECONDS = 10.0
-"""For all pages together."""
-
-T = TypeVar("T")
-
-
-class PickerNotAskedError(Exception):
-    """The picker did not answer, or with something else; the message says where and what."""
+from turnout.epp.admin.reading import MAX_PAGE_BYTES, TIMEOUT_SECONDS, page_reader
 
 
 class FoundByPlugin(msgspec.Struct, frozen=True):
@@ -85,51 +70,9 @@ async def fetch_pages(
         ValueError: the URL is none.
         PickerNotAskedError: a page cannot be had or is not what it should be.
     """
-    base = _checked(url)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as client:
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                pages = [
-                    await _page(client, f"{base}/{name}", max_bytes) for name in ("diagnosis", "endpoints", "config")
-                ]
-        except TimeoutError:
-            raise PickerNotAskedError(f"{base} did not answer within {timeout_seconds:g} s") from None
-    diagnosis = _typed(pages[0], _Diagnosis, f"{base}/diagnosis")
-    endpoints = _typed(pages[1], _Endpoints, f"{base}/endpoints")
-    config = _typed(pages[2], _Config, f"{base}/config")
+    async with page_reader(url, max_bytes, timeout_seconds) as reader:
+        diagnosis = await reader.page("diagnosis", _Diagnosis)
+        endpoints = await reader.page("endpoints", _Endpoints)
+        config = await reader.page("config", _Config)
     types = {plugin.name or plugin.type: plugin.type for plugin in config.config.plugins}
     return PickerPages(diagnosis.plugins, endpoints.endpoints, types)
-
-
-def _checked(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"--admin-url must be http://HOST:PORT, not {url!r}")
-    return url.rstrip("/")
-
-
-async def _page(client: aiohttp.ClientSession, url: str, max_bytes: int) -> bytes:
-    try:
-        async with client.get(url, allow_redirects=False) as response:
-            if response.status != 200:
-                raise PickerNotAskedError(f"{url} answered {response.status}; is this the metrics port of a picker?")
-            return await _body(response, url, max_bytes)
-    except aiohttp.ClientError as error:
-        raise PickerNotAskedError(f"{url} cannot be read: {str(error) or type(error).__name__}") from None
-
-
-async def _body(response: aiohttp.ClientResponse, url: str, max_bytes: int) -> bytes:
-    body = bytearray()
-    async for piece in response.content.iter_chunked(64 * 1024):
-        body += piece
-        if len(body) > max_bytes:
-            raise PickerNotAskedError(f"{url} is longer than {max_bytes} bytes")
-    return bytes(body)
-
-
-def _typed(page: bytes, kind: type[T], url: str) -> T:
-    try:
-        # The standard library reads lone surrogates, which the picker's pages may have and msgspec refuses.
-        return msgspec.convert(json.loads(page), kind)
-    except (ValueError, RecursionError, msgspec.ValidationError) as error:
-        raise PickerNotAskedError(f"{url} is not a page of this picker's version: {error}") from None

@@ -1,0 +1,1 @@
+"""Measures whether promises about latency are kept."""
