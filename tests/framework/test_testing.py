@@ -5,12 +5,27 @@ from dataclasses import dataclass
 import pytest
 
 from framework.fakes import Best, Keep, Score
-from turnout.framework import PROMPT, CycleState, Endpoint, InferenceRequest, ScoredEndpoint, Scores, StateKey
+from turnout.framework import (
+    PROMPT,
+    CycleState,
+    Endpoint,
+    FlowHead,
+    FlowRank,
+    InferenceRequest,
+    QueuedRequest,
+    ScoredEndpoint,
+    Scores,
+    StateKey,
+)
 from turnout.framework.testing import (
+    check_detector,
+    check_fairness,
     check_filter,
+    check_ordering,
     check_picker,
     check_producer,
     check_scorer,
+    check_usage_limit,
     make_endpoint,
     make_request,
     make_state,
@@ -144,3 +159,101 @@ def test_builders_make_what_the_server_makes() -> None:
     assert (request.request_id, request.target_model, request.headers.get("x-a")) == ("r9", "llama", "1")
     assert PROMPT not in make_state(now=2.0)
     assert make_state("hello").read(PROMPT).tokens == 2
+
+
+ITEM = QueuedRequest(make_request("r7"), 1.0)
+FLOWS = [FlowHead("a", ITEM, 1), FlowHead("b", QueuedRequest(make_request(), 0.5), 1)]
+
+
+@dataclass
+class Policy:
+    """Any policy of flow control, made of its answers; after the last one they begin again."""
+
+    answers: list[float]
+    asked: int = 0
+
+    def _next(self) -> float:
+        self.asked += 1
+        return self.answers[(self.asked - 1) % len(self.answers)]
+
+    def rank(self, item: QueuedRequest, now: float) -> float:
+        return self._next()
+
+    def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:
+        return self._next()
+
+    def ceilings(self, saturation: float, priorities: Sequence[int]) -> Sequence[float]:
+        return self.answers
+
+    def flow_rank(self, flow: FlowHead, now: float) -> FlowRank:
+        return self._next(), 0.0, ""
+
+
+@dataclass
+class Chooser:
+    """A fairness policy made of a function."""
+
+    choice: Callable[[Sequence[FlowHead]], FlowHead]
+
+    def choose(self, flows: Sequence[FlowHead], now: float) -> FlowHead:
+        return self.choice(flows)
+
+
+@pytest.mark.parametrize(
+    ("answers", "rule"),
+    [
+        pytest.param([float("nan")], "r7 is ranked nan", id="not a number"),
+        pytest.param([1.0, 2.0], "has no effect and repeats its answer", id="another rank when asked again"),
+    ],
+)
+def test_an_ordering_policy_that_breaks_a_rule_is_told_which(answers: list[float], rule: str) -> None:
+    with pytest.raises(AssertionError, match=rule):
+        check_ordering(Policy(answers), ITEM, 2.0)
+
+
+def test_a_fairness_policy_that_breaks_a_rule_is_told_which() -> None:
+    with pytest.raises(AssertionError, match="chooses among the flows it was given"):
+        check_fairness(Chooser(lambda flows: FlowHead("a", ITEM, 1)), FLOWS, 2.0)
+    turns = iter([0, 1])
+    with pytest.raises(AssertionError, match="a question has no effect"):
+        check_fairness(Chooser(lambda flows: flows[next(turns)]), FLOWS, 2.0)
+    with pytest.raises(AssertionError, match="flow b has a rank that is no number"):
+        check_fairness(Policy([1.0, float("nan")]), FLOWS, 2.0)
+    with pytest.raises(AssertionError, match="a question has no effect"):
+        check_fairness(Policy([1.0, 2.0, 3.0, 1.0]), FLOWS, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "rule"),
+    [
+        pytest.param([0.0], "an empty pool is saturated: 1.0", id="an empty pool has room"),
+        pytest.param([1.0, -0.1], "saturation is -0.1, which is not at least 0", id="negative"),
+        pytest.param([1.0, float("nan")], "saturation is nan", id="not a number"),
+        pytest.param([1.0, 0.5, 0.6], "a detector repeats its answer", id="another answer when asked again"),
+    ],
+)
+def test_a_detector_that_breaks_a_rule_is_told_which(answers: list[float], rule: str) -> None:
+    with pytest.raises(AssertionError, match=rule):
+        check_detector(Policy(answers), POOL, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "rule"),
+    [
+        pytest.param([1.0], "1 ceilings for 2 priorities", id="too few"),
+        pytest.param([1.0, -1.0], "priority 0 has the ceiling -1.0, which is not at least 0", id="negative"),
+        pytest.param([float("nan"), 1.0], "priority 5 has the ceiling nan", id="not a number"),
+    ],
+)
+def test_a_usage_limit_policy_that_breaks_a_rule_is_told_which(answers: list[float], rule: str) -> None:
+    with pytest.raises(AssertionError, match=rule):
+        check_usage_limit(Policy(answers), 0.5, [5, 0])
+
+
+def test_checks_of_flow_control_return_what_the_policy_answered() -> None:
+    assert check_ordering(Policy([4.0]), ITEM, 2.0) == 4.0
+    assert check_fairness(Policy([2.0, 1.0]), FLOWS, 2.0) is FLOWS[1]
+    assert check_fairness(Policy([1.0]), FLOWS, 2.0) is FLOWS[1], "of equals the one that came first"
+    assert check_fairness(Chooser(lambda flows: flows[0]), FLOWS, 2.0) is FLOWS[0]
+    assert check_detector(Policy([1.0, 0.5, 0.5]), POOL, 2.0) == 0.5
+    assert check_usage_limit(Policy([1.0, 0.5]), 0.5, [5, 0]) == [1.0, 0.5]

@@ -18,8 +18,8 @@ class ProbabilisticAdmitter:
     """Refuses requests of a priority below 0 with the probability ``min(1, k * saturation ** power)``.
 
     Saturation is the mean over the candidates of the larger of waiting queue size / ``queue_depth_threshold`` and
-    KV-cache utilization / ``kv_cache_util_threshold``. By default one request in 40 is refused at 0.15, and all are
-    from 0.32 on. Without candidates nothing is refused here. ``seed`` fixes which requests are refused.
+    KV-cache utilization / ``kv_cache_util_threshold``. By default 2 % are refused at 0.15, and all from 0.32 on.
+    Without candidates nothing is refused here. ``seed`` fixes which requests are refused.
 
     Raises:
         ValueError: a threshold, ``power`` or ``k`` is not positive, the latter two not finite, or

@@ -46,7 +46,7 @@ class PriorityHoldbackPolicy:
         if not min_ceiling < max_ceiling:
             raise ValueError(f"min_ceiling must be below max_ceiling, got {min_ceiling} and {max_ceiling}")
         self._highest = max_ceiling
-        self._lowest = min_ceiling
+        self._spread = max_ceiling - min_ceiling
         self._by_rank = domain == "rank"
 
     def ceilings(self, saturation: float, priorities: Sequence[int]) -> Sequence[float]:
@@ -55,7 +55,7 @@ class PriorityHoldbackPolicy:
             places = [priorities[0] - priority for priority in priorities]
         # A single priority lies nowhere between highest and lowest.
         whole = max(places, default=0) or 1
-        return [self._highest * (1.0 - place / whole) + self._lowest * (place / whole) for place in places]
+        return [self._highest - self._spread * (place / whole) for place in places]
 
 
 class SoftReflectiveCeilingPolicy:

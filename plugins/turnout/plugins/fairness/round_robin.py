@@ -4,8 +4,7 @@ Theory of operation. Going round the flows in the order of their ids is the same
 round in which its turn comes, and its id. A flow whose id lies behind the one that went last still has its turn in this
 round, all others in the next. Neither can change while the flow waits, so a rank holds until the flow's head goes.
 
-A request that goes out of turn (an overdue one) uses up the turn that its flow had. What was ranked before keeps its
-place, and who comes later waits for the round after that turn.
+A request that goes out of turn (an overdue one) uses up the turn that its flow had; what waits keeps its place.
 """
 
 from turnout.framework import FlowHead, FlowRank, PluginName, QueuedRequest, StateKey
@@ -41,8 +40,8 @@ class RoundRobinFairnessPolicy:
         ranked_for, due = item.state.get(self._due_key, (priority, -1))
         if due < 0 or ranked_for != priority:
             due = self._next_round(priority, fairness_id)
-        last = self._turns.pop(priority, (due, fairness_id))
-        self._turns[priority] = max(last, (due, fairness_id))
+        self._turns.pop(priority, None)
+        self._turns[priority] = (due, fairness_id)
         if len(self._turns) > MAX_BANDS:
             forgotten, _ = self._turns.pop(next(iter(self._turns)))
             self._first_round = max(self._first_round, forgotten + 1)
