@@ -1,4 +1,5 @@
 import asyncio
+import json
 from pathlib import Path
 
 import aiohttp
@@ -8,7 +9,8 @@ from turnout.config import ConfigError
 from turnout.epp.gateway.accesslog import RequestEnd
 from turnout.epp.options import EppOptions
 from turnout.epp.service import EndpointPicker, StartError, read_pipeline, static_specs
-from turnout.framework import SchedulerProfile
+from turnout.framework import Refusal, RefusalKind, RequestRefused, SchedulerProfile
+from turnout.framework.testing import make_request, make_state
 
 CONFIG = """
 apiVersion: turnout/v1
@@ -77,6 +79,39 @@ async def test_a_reload_takes_up_weights_and_keeps_the_state_of_unchanged_plugin
         file.write_text("plugins: [{type: nonsense}]")
         assert not picker.reload()
         assert weights(picker) == [5.0, 1.0]
+    finally:
+        await picker.stop()
+
+
+TRACKED = CONFIG.replace("WEIGHT", "2").replace(
+    "- type: queue-scorer",
+    "- type: queue-scorer\n- type: sla-tracker\n  parameters:\n"
+    "    targets: [{name: NAME, metric: e2e, percentile: 99, target: 1s}]",
+    1,
+)
+
+
+async def test_promises_are_shown_and_violations_told_across_a_reload(tmp_path: Path) -> None:
+    file = tmp_path / "epp.yaml"
+    file.write_text(TRACKED.replace("NAME", "before"))
+    given = options(config_text=None, config_file=file, watch_config=False)
+    picker = EndpointPicker(given, read_pipeline(given))
+    await picker.start()
+    try:
+        async with (
+            aiohttp.ClientSession(f"http://127.0.0.1:{picker.metrics_port}") as session,
+            session.get("/sla/events") as stream,
+        ):
+            for name in ("before", "after"):
+                file.write_text(TRACKED.replace("NAME", name))
+                assert picker.reload()
+                tracker = picker._pipeline.plugins["sla-tracker"]
+                assert isinstance(tracker, RequestRefused)
+                tracker.request_refused(make_request(), make_state(), Refusal(RefusalKind.UNAVAILABLE, "no"))
+                async with session.get("/sla") as response:
+                    assert [target["target"] for target in (await response.json())["targets"]] == [name]
+                lines = [await stream.content.readline() for _ in range(4)]
+                assert json.loads(lines[2].removeprefix(b"data: "))["target"] == name
     finally:
         await picker.stop()
 

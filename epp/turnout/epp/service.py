@@ -15,6 +15,7 @@ from pathlib import Path
 from turnout.config import DEFAULT_CONFIG, ConfigError, Pipeline, load_pipeline, load_pipeline_file
 from turnout.epp.admin.pages import AdminSources, admin_app
 from turnout.epp.admin.server import start_admin
+from turnout.epp.admin.sla_pages import SlaSources, add_sla_pages
 from turnout.epp.config_file import content_changes
 from turnout.epp.datalayer.discovery.resolve import Resolver
 from turnout.epp.datalayer.discovery.static import StaticDiscovery, parse_endpoint
@@ -34,10 +35,12 @@ from turnout.epp.gateway.eds import EdsFile
 from turnout.epp.gateway.options import Address
 from turnout.epp.observe.decisions import DecisionLog
 from turnout.epp.observe.diagnoses import Diagnoses
+from turnout.epp.observe.events import EventHub
 from turnout.epp.observe.fanout import Observers
 from turnout.epp.observe.logs import RefusalLog
 from turnout.epp.observe.metrics import Metrics
 from turnout.epp.observe.page import MetricsPage
+from turnout.epp.observe.promises import Promises
 from turnout.epp.observe.streams import StreamMetrics
 from turnout.epp.observe.timed import timed_scheduler
 from turnout.epp.options import EppOptions
@@ -45,7 +48,7 @@ from turnout.epp.requests.director import Director, DirectorOptions
 from turnout.epp.requests.endings import logged_end
 from turnout.epp.requests.leases import LeaseBook
 from turnout.epp.runnables import Runnables
-from turnout.framework import EndpointDiscovery, EndpointSpec, Named
+from turnout.framework import SLA_VIOLATION, EndpointDiscovery, EndpointSpec, Named
 
 _log = logging.getLogger(__name__)
 
@@ -122,6 +125,9 @@ class EndpointPicker:
             lambda: self._pipeline.diagnosed, self._store.snapshot, clock, partial(self._observers.plugin_failed, "")
         )
         self._metrics.watch_findings(self._diagnoses, self._type_of)
+        failed = partial(self._observers.plugin_failed, "")
+        promises = Promises(lambda: self._pipeline.plugins, clock, failed)
+        self._sla = SlaSources(promises.ask, EventHub(SLA_VIOLATION, failed))
         self._readiness = Readiness(self._layer.ready.is_set)
         self._server = self._make_server()
         self._tasks: list[asyncio.Task[None]] = []
@@ -152,12 +158,15 @@ class EndpointPicker:
         self._tasks.append(asyncio.create_task(self._layer.run()))
         await self._first_listing()
         self._notifications.watch(self._pipeline.watchers)
+        self._sla.violations.follow(self._pipeline.plugins)
         self._runnables.run(self._pipeline.runnables)
         health = HealthServer(self._readiness, host=self._options.host, port=self._options.grpc_health_port)
         await _on_port(health.start())
         self._open.push_async_callback(health.stop)
         await _on_port(self._server.start())
-        admin = await start_admin(admin_app(self._admin_sources()), self._options.host, self._options.metrics_port)
+        pages = admin_app(self._admin_sources())
+        add_sla_pages(pages, self._sla)
+        admin = await start_admin(pages, self._options.host, self._options.metrics_port)
         self._open.push_async_callback(admin.close)
         self.metrics_port = admin.port
         self._tasks.append(asyncio.create_task(self._sweep()))
@@ -210,6 +219,7 @@ class EndpointPicker:
         self._admission = self._director.admission = admission_for(fresh, self._around, self._admission)
         self._layer.configure(fresh.sources)
         self._notifications.watch(self._pipeline.watchers)
+        self._sla.violations.follow(self._pipeline.plugins)
         self._runnables.run(self._pipeline.runnables)
         _log.info("the configuration was reloaded")
         return True

@@ -4,14 +4,15 @@ What is shown is read on the event loop; pages that may be long are written in a
 """
 
 import asyncio
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
 
+from turnout.epp.admin.answers import error_answer as _error
+from turnout.epp.admin.answers import finite as _finite
+from turnout.epp.admin.answers import json_answer as _json
 from turnout.epp.datalayer.store import EndpointStatus
 from turnout.epp.observe.decisions import StoredDecision
 from turnout.epp.observe.labels import printable
@@ -176,23 +177,6 @@ def _metrics(endpoint: Endpoint, now: float) -> dict[str, object]:
     return {name: {"value": value, "age_seconds": _finite(metrics.age(name, now))} for name, value in values.items()}
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _json(document: Mapping[str, object], status: int = 200) -> web.Response:
-    return web.Response(body=_encoded(document) + b"\n", status=status, content_type="application/json")
-
-
-def _encoded(document: Mapping[str, object]) -> bytes:
-    # The standard library escapes lone surrogates, which msgspec refuses.
-    return json.dumps(document, indent=2).encode()
-
-
-def _error(status: int, message: str) -> web.Response:
-    return _json({"error": message}, status)
-
-
 _PAGES = (
     ("/metrics", "metrics for Prometheus"),
     ("/healthz", "whether the process lives"),
@@ -201,6 +185,8 @@ _PAGES = (
     ("/decisions", f"the latest explained decisions; ?n=1 to {MAX_DECISIONS}"),
     ("/config", "the effective configuration"),
     ("/diagnosis", "what plugins say about their own work"),
+    ("/sla", "promises, and how they are kept"),
+    ("/sla/events", "broken promises as they happen, as server-sent events"),
 )
 _ROWS = "\n".join(f'<li><a href="{path}">{path}</a> {words}</li>' for path, words in _PAGES)
 _INDEX = f"""<!DOCTYPE html>
