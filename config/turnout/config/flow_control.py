@@ -21,6 +21,7 @@ from turnout.framework import (
     Named,
     OrderingPolicy,
     SaturationDetector,
+    SaturationListener,
     UsageLimitPolicy,
 )
 from turnout.framework.registry import interfaces_of
@@ -73,10 +74,15 @@ def build_flow_control(
 
 
 def with_listed(assembly: Assembly, settings: FlowControlSettings | None) -> FlowControlSettings | None:
-    """The settings with every gate and entry policy among the plugins, once all of these are there."""
+    """The settings with every gate, entry policy and listener among the plugins, once all of these are there."""
     if settings is None:
         return None
-    return replace(settings, gates=assembly.serving(DispatchGate), entry_policies=assembly.serving(EntryPolicy))
+    return replace(
+        settings,
+        gates=assembly.serving(DispatchGate),
+        entry_policies=assembly.serving(EntryPolicy),
+        saturation_listeners=assembly.serving(SaturationListener),
+    )
 
 
 def _settings(

@@ -15,6 +15,7 @@ class EppOptions:
 
     ``endpoints`` are fixed endpoints (``URL[,label=value]...``); without them the configuration names a discovery.
     ``read_responses`` follows responses although no plugin reads them and the access log tells their end: for usage.
+    ``allow_queue_changes`` lets whoever reaches the metrics port give queued requests another priority.
     ``eds_file`` is kept current with the addresses of the endpoints for an Envoy that watches it.
 
     Raises:
@@ -41,6 +42,7 @@ class EppOptions:
     emit_endpoint_scores: bool = False
     enable_grpc_stream_metrics: bool = False
     read_responses: bool = False
+    allow_queue_changes: bool = False
     fallback_endpoints: int = 0
     refresh_metrics_interval: float = 0.05
     metrics_prefix: str = "turnout_"

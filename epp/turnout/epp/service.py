@@ -14,6 +14,7 @@ from pathlib import Path
 
 from turnout.config import DEFAULT_CONFIG, ConfigError, Pipeline, load_pipeline, load_pipeline_file
 from turnout.epp.admin.pages import AdminSources, admin_app
+from turnout.epp.admin.queue_pages import QueueSources, add_queue_pages
 from turnout.epp.admin.server import start_admin
 from turnout.epp.admin.sla_pages import SlaSources, add_sla_pages
 from turnout.epp.config_file import content_changes
@@ -27,9 +28,7 @@ from turnout.epp.extproc.server import ExtProcOptions, ExtProcServer
 from turnout.epp.extproc.session import SessionOptions
 from turnout.epp.extproc.stats import StreamStats
 from turnout.epp.extproc.tls import CertificateError, ServingTls
-from turnout.epp.flowcontrol.choice import Surroundings, admission_for
-from turnout.epp.flowcontrol.limits import Limits
-from turnout.epp.flowcontrol.shell import FlowControl
+from turnout.epp.flowcontrol.admissions import Admissions
 from turnout.epp.gateway.accesslog import AccessLogService, RequestEnd
 from turnout.epp.gateway.eds import EdsFile
 from turnout.epp.gateway.options import Address
@@ -104,12 +103,12 @@ class EndpointPicker:
         self._decisions = DecisionLog(sample_rate=options.explain_sample_rate)
         self._leases = LeaseBook()
         self._observers = Observers(self._metrics, RefusalLog())
-        self._runnables = Runnables(partial(self._observers.plugin_failed, ""))
-        self._around = Surroundings(self._store, self._metrics.flow, partial(self._observers.plugin_failed, ""), clock)
-        self._admission = admission_for(pipeline, self._around)
-        self._metrics.watch_queue(self._limits)
-        self._store.on_load_change(self._wake)
-        self._store.on_membership_change(self._wake)
+        failed = partial(self._observers.plugin_failed, "")
+        self._runnables = Runnables(failed)
+        self._admissions = Admissions(self._store, self._metrics.flow, failed, clock, pipeline)
+        self._metrics.watch_queue(self._admissions.limits)
+        self._store.on_load_change(self._admissions.wake)
+        self._store.on_membership_change(self._admissions.wake)
         self._director = self._make_director()
         self._layer = DataLayer(
             self._store,
@@ -120,12 +119,9 @@ class EndpointPicker:
         )
         self._metrics.watch_scrapes(self._layer.counters, self._type_of)
         self._metrics.watch_plugins(lambda: self._pipeline.plugins, self._type_of)
-        self._notifications = Notifications(self._store, partial(self._observers.plugin_failed, ""))
-        self._diagnoses = Diagnoses(
-            lambda: self._pipeline.diagnosed, self._store.snapshot, clock, partial(self._observers.plugin_failed, "")
-        )
+        self._notifications = Notifications(self._store, failed)
+        self._diagnoses = Diagnoses(lambda: self._pipeline.diagnosed, self._store.snapshot, clock, failed)
         self._metrics.watch_findings(self._diagnoses, self._type_of)
-        failed = partial(self._observers.plugin_failed, "")
         promises = Promises(lambda: self._pipeline.plugins, clock, failed)
         self._sla = SlaSources(promises.ask, EventHub(SLA_VIOLATION, failed))
         self._readiness = Readiness(self._layer.ready.is_set)
@@ -166,6 +162,8 @@ class EndpointPicker:
         await _on_port(self._server.start())
         pages = admin_app(self._admin_sources())
         add_sla_pages(pages, self._sla)
+        changes = self._admissions.reprioritise if self._options.allow_queue_changes else None
+        add_queue_pages(pages, QueueSources(self._admissions.status, changes))
         admin = await start_admin(pages, self._options.host, self._options.metrics_port)
         self._open.push_async_callback(admin.close)
         self.metrics_port = admin.port
@@ -187,8 +185,7 @@ class EndpointPicker:
         self._readiness.drain()
         await asyncio.sleep(window)
         self._director.draining = True
-        if isinstance(self._admission, FlowControl):
-            self._admission.close()
+        self._admissions.close()
         await self._server.stop(min(window, OPEN_STREAMS_SECONDS))
         await self.stop()
 
@@ -216,7 +213,8 @@ class EndpointPicker:
             _log.warning("plugins that read responses came or went; what the proxy sends changes at the next start")
         self._pipeline = fresh
         self._director.pipeline = self._timed(fresh)
-        self._admission = self._director.admission = admission_for(fresh, self._around, self._admission)
+        self._admissions.configure(fresh)
+        self._director.admission = self._admissions.current
         self._layer.configure(fresh.sources)
         self._notifications.watch(self._pipeline.watchers)
         self._sla.violations.follow(self._pipeline.plugins)
@@ -234,7 +232,7 @@ class EndpointPicker:
             self._observers,
             self._decisions,
             self._leases,
-            self._admission,
+            self._admissions.current,
             self._clock,
             DirectorOptions(
                 max_request_body_bytes=options.max_request_body_bytes,
@@ -350,13 +348,6 @@ class EndpointPicker:
     async def _reload_on_change(self, path: Path) -> None:
         async for _ in content_changes(path):
             self.reload()
-
-    def _limits(self) -> Limits | None:
-        return self._admission.controller.limits if isinstance(self._admission, FlowControl) else None
-
-    def _wake(self) -> None:
-        if isinstance(self._admission, FlowControl):
-            self._admission.wake()
 
     def _request_ended(self, end: RequestEnd) -> None:
         self._leases.ended(end.lease, logged_end(end))

@@ -58,6 +58,9 @@ def epp(
     ] = "50ms",  # type: ignore[assignment]  # typer reads defaults as it reads arguments
     metrics_prefix: Annotated[str, typer.Option(help="llm_d_epp_ suits existing dashboards.")] = "turnout_",
     explain_sample_rate: Annotated[float, typer.Option(help="Share of decisions to explain on /decisions.")] = 0.0,
+    allow_queue_changes: Annotated[
+        bool, typer.Option(help="Let PUT /queue/REQUEST-ID?priority=N on the metrics port change a queued request.")
+    ] = False,
     eds_file: Annotated[Path | None, typer.Option(help="Endpoint file to keep current for Envoy.")] = None,
     log_format: LogFormatOption = "text",
     v: VerbosityOption = 2,
@@ -95,6 +98,7 @@ def epp(
             refresh_metrics_interval=refresh_metrics_interval,
             metrics_prefix=metrics_prefix,
             explain_sample_rate=explain_sample_rate,
+            allow_queue_changes=allow_queue_changes,
             eds_file=eds_file,
         )
     with errors_as_messages(ConfigError, status=EXIT_USAGE), errors_as_messages(StartError, OSError):

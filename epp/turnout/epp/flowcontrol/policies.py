@@ -110,6 +110,13 @@ class Policies:
         ]
         return any(answers)
 
+    def saturation_observed(self, saturation: float, now: float) -> None:
+        """Tells every listener how full the pool is."""
+        for named in self._settings.saturation_listeners:
+            self._guard.ask(
+                named, ExtensionPoint.SATURATION, lambda each: each.saturation_observed(saturation, now), None
+            )
+
     @property
     def adapts(self) -> bool:
         """Whether ``adapt`` has anybody to ask."""

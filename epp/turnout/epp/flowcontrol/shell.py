@@ -278,6 +278,7 @@ class FlowControl:
         self._expire(now)
         if controller.length:
             views = [(lane, self._view(lane, now)) for lane in controller.lanes]
+            controller.policies.saturation_observed(self.saturation.effective, now)
             controller.adapt(self.saturation.effective, now)
             turn = next_turn(views, controller.policies, now)
             if isinstance(turn, Entry):

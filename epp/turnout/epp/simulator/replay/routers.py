@@ -10,9 +10,8 @@ from typing import Protocol
 
 from turnout.config import Pipeline, load_pipeline, load_pipeline_file
 from turnout.epp.datalayer.store import EndpointStore, InFlight
-from turnout.epp.flowcontrol.choice import Surroundings, admission_for
+from turnout.epp.flowcontrol.admissions import Admissions
 from turnout.epp.flowcontrol.observer import Unobserved
-from turnout.epp.flowcontrol.shell import FlowControl
 from turnout.epp.observe.decisions import DecisionLog
 from turnout.epp.observe.fanout import Observers
 from turnout.epp.requests.director import Director, DirectorOptions
@@ -186,17 +185,16 @@ class DirectorRouter:
         self._reads_requests = pipeline.reads_body
         self.reads_head = reads_responses or pipeline.reads_response_headers or pipeline.reads_response_body
         self.reads_body = reads_responses or pipeline.reads_response_body
-        around = Surroundings(store, Unobserved(), partial(self._failures.plugin_failed, ""), clock)
-        admission = admission_for(pipeline, around)
-        if isinstance(admission, FlowControl):
-            store.on_load_change(admission.wake)
+        failed = partial(self._failures.plugin_failed, "")
+        admissions = Admissions(store, Unobserved(), failed, clock, pipeline)
+        store.on_load_change(admissions.wake)
         self._director = Director(
             pipeline,
             store,
             self._failures,
             DecisionLog(sample_rate=0.0),
             self.leases,
-            admission,
+            admissions.current,
             clock,
             DirectorOptions(max_request_body_bytes=_MAX_BODY_BYTES),
         )

@@ -1,0 +1,87 @@
+"""What waits, for people who look."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from turnout.epp.flowcontrol.entry import Entry
+from turnout.epp.flowcontrol.shell import FlowControl
+
+# A look at every request of a longer queue would hold up the requests.
+MOST_LOOKED_AT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityStatus:
+    """What waits of one priority. ``levels`` are the names under which it was asked for.
+
+    ``flows`` and ``oldest_seconds`` are None where the queue is too long to be looked through.
+    """
+
+    priority: int
+    queued: int
+    size_bytes: int
+    max_requests: int
+    levels: Sequence[str] = ()
+    flows: int | None = None
+    oldest_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """The queue at one moment. ``expected_wait_seconds`` is that of one more request, None if unknown."""
+
+    queued: int
+    size_bytes: int
+    saturation: float
+    strategy: str
+    expected_wait_seconds: float | None
+    priorities: Sequence[PriorityStatus]
+
+
+@dataclass(slots=True)
+class _Seen:
+    levels: set[str] = field(default_factory=set)
+    flows: set[str] = field(default_factory=set)
+    oldest: float = float("inf")
+
+    def look_at(self, entry: Entry) -> None:
+        request = entry.waiting.request
+        self.levels.add(request.level)
+        self.flows.add(request.fairness_id)
+        self.oldest = min(self.oldest, entry.enqueued_at)
+
+
+def queue_status(flow: FlowControl, now: float) -> QueueStatus:
+    """The queue as it is; costs a look at each request of a queue of up to 20,000."""
+    limits = flow.controller.limits
+    seen: dict[int, _Seen] = defaultdict(_Seen)
+    if limits.total.requests <= MOST_LOOKED_AT:
+        for entry in flow.controller:
+            seen[entry.priority].look_at(entry)
+    known = sorted({*limits.settings.bands, *limits.by_priority}, reverse=True)
+    return QueueStatus(
+        queued=limits.total.requests,
+        size_bytes=limits.total.size_bytes,
+        saturation=flow.saturation.effective,
+        strategy=limits.settings.strategy,
+        expected_wait_seconds=flow.expected_wait(),
+        priorities=[_of_priority(flow, priority, seen.get(priority), now) for priority in known],
+    )
+
+
+def _of_priority(flow: FlowControl, priority: int, seen: _Seen | None, now: float) -> PriorityStatus:
+    limits = flow.controller.limits
+    waiting = limits.waiting(priority)
+    status = PriorityStatus(priority, waiting.requests, waiting.size_bytes, limits.band(priority).max_requests)
+    if seen is None:
+        return status
+    return PriorityStatus(
+        status.priority,
+        status.queued,
+        status.size_bytes,
+        status.max_requests,
+        sorted(seen.levels - {""}),
+        len(seen.flows),
+        max(0.0, now - seen.oldest),
+    )
