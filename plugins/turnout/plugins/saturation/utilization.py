@@ -20,7 +20,7 @@ class UtilizationDetector:
 
     The load of an endpoint with stale metrics is 1. Metrics are stale when they were never reported, or when they are
     older than ``metrics_staleness_threshold`` and four of the intervals in which the endpoint is scraped, which grow
-    with the pool. The bound is 2 s at least for an endpoint without requests in flight, or whose last page showed none.
+    with the pool. It is 2 s at least for an endpoint without requests in flight, or whose last page showed no work.
 
     As a filter it removes endpoints with stale metrics and those whose load is at least ``1 + headroom``, unless that
     removes all.
