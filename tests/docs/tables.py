@@ -41,13 +41,16 @@ from turnout.framework import (
     PluginError,
     ProfileResult,
     Prompt,
+    QueuedRequest,
     Registry,
     SchedulingResult,
     Termination,
     Usage,
 )
+from turnout.plugins.fairness.program_aware import ProgramAwareFairness
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
 from turnout.plugins.prefix_cache.approximate import ApproxPrefixCacheProducer
+from turnout.plugins.saturation.utilization import UtilizationDetector
 from turnout.plugins.tokens.producer import TokenizerFiles, TokenProducer, VllmRenderer
 
 Row = Sequence[str]
@@ -133,6 +136,8 @@ def _kind(shape: Shape, schema: Shape) -> str:
     words = shape.get("enum")
     if isinstance(words, list):
         return " or ".join(f"`{word}`" for word in words)
+    if "const" in shape:
+        return f"`{shape['const']}`"
     if shape.get("format") == "go-duration":
         return "duration"
     items = shape.get("items")
@@ -227,7 +232,13 @@ def _read_at_a_scrape() -> CollectorRegistry:
     registry.register(PoolGauges("", "pool", _OnePool()))
     errors = ScrapeCounters(poll_errors=Counter(source=1), extract_errors=Counter({("source", "extractor"): 1}))
     registry.register(ScrapeErrors("", errors, str))
-    plugins = {"prefix": _compared_producer(), "load": _loaded_producer(), **_token_producers()}
+    plugins = {
+        "prefix": _compared_producer(),
+        "load": _loaded_producer(),
+        **_token_producers(),
+        "detector": UtilizationDetector(),
+        "programs": _fairness_with_a_program(),
+    }
     registry.register(PluginReadings("", lambda: plugins, str, _unexpected))
     return registry
 
@@ -253,6 +264,12 @@ def _loaded_producer() -> InFlightLoadProducer:
     state, result = _dispatched()
     producer.pre_request(InferenceRequest("r"), state, result)
     return producer
+
+
+def _fairness_with_a_program() -> ProgramAwareFairness:
+    policy = ProgramAwareFairness()
+    policy.request_dispatched(QueuedRequest(InferenceRequest("r"), 0.0), 0, 0.0)
+    return policy
 
 
 def _dispatched() -> tuple[CycleState, SchedulingResult]:

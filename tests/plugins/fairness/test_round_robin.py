@@ -53,12 +53,22 @@ def test_an_overdue_request_uses_up_the_turn_of_its_flow_and_no_other() -> None:
     assert dispatched(band, 5) == "ababc"
 
 
-def test_after_an_overdue_request_the_round_goes_on_where_it_was() -> None:
+def test_who_comes_after_an_overdue_request_has_its_turn_in_the_next_round() -> None:
     band = filled({"a": 3, "d": 3})
     band.dispatch("d")
     assert dispatched(band, 1) == "a"
     band.arrive("b")
-    assert dispatched(band, 3) == "bad"
+    assert dispatched(band, 3) == "abd"
+
+
+def test_a_slow_queue_of_the_same_priority_does_not_turn_the_rounds_back() -> None:
+    policy = RoundRobinFairnessPolicy()
+    slow, fast = filled({"a": 2}, policy), filled({"b": 30, "c": 30}, policy)
+    dispatched(fast, 40)
+    dispatched(slow, 1)
+    for _ in range(5):
+        fast.arrive("d")
+    assert dispatched(fast, 6) == "dbcdbc"
 
 
 def test_priorities_have_rounds_of_their_own() -> None:

@@ -85,19 +85,26 @@ def test_a_burst_on_an_idle_pool_does_not_look_like_a_pool_that_nothing_is_known
     assert detector.saturation(pool, 100.0) == pytest.approx(0.2)
 
 
-def test_stale_endpoints_are_shown() -> None:
+def gauge(detector: UtilizationDetector) -> GaugeReading:
+    (reading,) = detector.readings()
+    assert isinstance(reading, GaugeReading)
+    return reading
+
+
+def test_stale_endpoints_are_counted_over_all_parts_of_the_pool_that_were_asked_about() -> None:
     detector = UtilizationDetector(name=PluginName("mine"))
-    assert [(reading.name, reading.value) for reading in detector.readings() if isinstance(reading, GaugeReading)] == [
-        ("flow_control_stale_endpoints", 0)
-    ]
-    detector.saturation([SILENT, reporting(), reporting(at=OLD)], NOW)
-    (reading,) = detector.readings()
-    assert isinstance(reading, GaugeReading)
-    assert (reading.value, reading.labels) == (2, {"detector": "mine"})
-    detector.saturation([], NOW)
-    (reading,) = detector.readings()
-    assert isinstance(reading, GaugeReading)
-    assert reading.value == 0
+    assert gauge(detector).name == "flow_control_stale_endpoints"
+    assert (gauge(detector).value, gauge(detector).labels) == (0, {"detector": "mine"})
+    detector.saturation([SILENT, reporting("a"), reporting("b", at=OLD)], NOW)
+    assert gauge(detector).value == 2
+    detector.saturation([reporting("c", at=OLD)], NOW)
+    assert gauge(detector).value == 3
+    detector.saturation([reporting("a"), reporting("b")], NOW)
+    assert gauge(detector).value == 2
+    detector.endpoints_changed([SILENT, reporting("a")])
+    assert gauge(detector).value == 1
+    detector.saturation([reporting(SILENT.name.removeprefix("default/"))], NOW)
+    assert gauge(detector).value == 0
 
 
 @pytest.mark.parametrize(

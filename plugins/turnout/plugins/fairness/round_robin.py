@@ -4,7 +4,8 @@ Theory of operation. Going round the flows in the order of their ids is the same
 round in which its turn comes, and its id. A flow whose id lies behind the one that went last still has its turn in this
 round, all others in the next. Neither can change while the flow waits, so a rank holds until the flow's head goes.
 
-A request that goes out of turn (an overdue one) uses up the turn that its flow had; what waits keeps its place.
+A request that goes out of turn (an overdue one) uses up the turn that its flow had. What waits keeps its place, and who
+comes later waits for the round after that turn.
 """
 
 from turnout.framework import FlowHead, FlowRank, PluginName, QueuedRequest, StateKey
@@ -40,8 +41,9 @@ class RoundRobinFairnessPolicy:
         ranked_for, due = item.state.get(self._due_key, (priority, -1))
         if due < 0 or ranked_for != priority:
             due = self._next_round(priority, fairness_id)
-        self._turns.pop(priority, None)
-        self._turns[priority] = (due, fairness_id)
+        turn = (due, fairness_id)
+        # Queues of one priority share the rounds; what waited in a slow one must not turn them back.
+        self._turns[priority] = max(turn, self._turns.pop(priority, turn))
         if len(self._turns) > MAX_BANDS:
             forgotten, _ = self._turns.pop(next(iter(self._turns)))
             self._first_round = max(self._first_round, forgotten + 1)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from statistics import fmean
 
 from turnout.framework import CycleState, Endpoint, GaugeReading, InferenceRequest, PluginName, Reading
 from turnout.plugins.saturation.headroom import filter_limit
@@ -21,7 +20,7 @@ class UtilizationDetector:
 
     The load of an endpoint with stale metrics is 1. Metrics are stale when they were never reported, or when they are
     older than ``metrics_staleness_threshold`` and four of the intervals in which the endpoint is scraped, which grow
-    with the pool. The bound is 2 s at least for an endpoint without requests in flight, or whose last page showed none.
+    with the pool. It is 2 s at least for an endpoint without requests in flight, or whose last page showed no work.
 
     As a filter it removes endpoints with stale metrics and those whose load is at least ``1 + headroom``, unless that
     removes all.
@@ -50,19 +49,23 @@ class UtilizationDetector:
         self._limit = filter_limit(headroom)
         self._staleness = Staleness(metrics_staleness_threshold.total_seconds())
         self._name = name
-        self._stale = 0
+        # Parts of the pool are asked about one by one. Holds no endpoint that left it.
+        self._stale: frozenset[str] = frozenset()
 
     def endpoints_changed(self, endpoints: Sequence[Endpoint]) -> None:
         """Learns the size of the pool, which sets how often an endpoint is scraped."""
         self._staleness.resize(len(endpoints))
+        self._stale &= {endpoint.name for endpoint in endpoints}
 
     def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:
-        stale = [self._staleness.is_stale(endpoint, now) for endpoint in endpoints]
-        self._stale = sum(stale)
         if not endpoints:
             return 1.0
-        loads = (self._load(endpoint) for endpoint in endpoints)
-        return fmean(STALE_LOAD if old else load for old, load in zip(stale, loads, strict=True))
+        is_stale = self._staleness.is_stale
+        stale = [endpoint.name for endpoint in endpoints if is_stale(endpoint, now)]
+        if stale or self._stale:
+            self._stale = self._stale.difference(endpoint.name for endpoint in endpoints).union(stale)
+        loads = (self._load(endpoint) for endpoint in endpoints if endpoint.name not in self._stale)
+        return (sum(loads) + STALE_LOAD * len(stale)) / len(endpoints)
 
     def filter(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """The endpoints that are known to have room, or all."""
@@ -71,9 +74,9 @@ class UtilizationDetector:
         return fit or endpoints
 
     def readings(self) -> Iterable[Reading]:
-        """The stale endpoints that the last look at the pool found."""
+        """The endpoints whose metrics were found stale when saturation was last asked for."""
         help_text = "Endpoints whose metrics are missing or too old, and which count as saturated."
-        yield GaugeReading("flow_control_stale_endpoints", help_text, self._stale, {"detector": self._name})
+        yield GaugeReading("flow_control_stale_endpoints", help_text, len(self._stale), {"detector": self._name})
 
     def _load(self, endpoint: Endpoint) -> float:
         metrics = endpoint.metrics
