@@ -2,14 +2,15 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Self
 
 CHUNK = 64 * 1024
 
 # HTTP/2 (RFC 9113) frame types and flags, and the HPACK (RFC 7541) static index of `:status: 200`.
-_DATA, _HEADERS, _SETTINGS = 0, 1, 4
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS = 0, 1, 3, 4
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
 _STATUS_200 = 0x88
 
@@ -54,6 +55,60 @@ async def send_without_end(port: int, path: str) -> tuple[RawAnswer, int]:
             await asyncio.wait((draining, answering), return_when=asyncio.FIRST_COMPLETED)
             draining.cancel()
         return await answering, sent
+
+
+class Http2Client:
+    """Several POSTs over one HTTP/2 connection; all bodies together within the first window of 64 KB."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._bodies: dict[int, bytes] = {}
+        self._ended: set[int] = set()
+        self._reset: set[int] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(cls, port: int) -> AsyncIterator[Self]:
+        async with connection(port) as (reader, writer):
+            writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(_SETTINGS, 0, b"", stream=0))
+            yield cls(reader, writer)
+
+    async def post(self, path: str, body: bytes) -> int:
+        """Sends a request and returns its stream."""
+        stream = 1 + 2 * len(self._bodies)
+        head = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "x"}
+        self._writer.write(_frame(_HEADERS, _END_HEADERS, _literals(head), stream=stream))
+        self._writer.write(_frame(_DATA, _END_STREAM, body, stream=stream))
+        await self._writer.drain()
+        self._bodies[stream] = b""
+        return stream
+
+    def body(self, stream: int) -> bytes:
+        return self._bodies[stream]
+
+    def ended(self, stream: int) -> bool:
+        return stream in self._ended
+
+    def was_reset(self, stream: int) -> bool:
+        return stream in self._reset
+
+    async def read_until(self, condition: Callable[[], bool]) -> None:
+        """Takes frames until the condition holds."""
+        while not condition():
+            prefix = await self._reader.readexactly(9)
+            size, kind, flags = int.from_bytes(prefix[:3], "big"), prefix[3], prefix[4]
+            stream = int.from_bytes(prefix[5:9], "big")
+            payload = await self._reader.readexactly(size)
+            if kind == _SETTINGS and not flags & _ACK:
+                self._writer.write(_frame(_SETTINGS, _ACK, b"", stream=0))
+            elif kind == _DATA:
+                self._bodies[stream] += payload
+            elif kind == _RST_STREAM:
+                self._reset.add(stream)
+                self._ended.add(stream)
+            if kind in (_HEADERS, _DATA) and flags & _END_STREAM:
+                self._ended.add(stream)
 
 
 async def post_with_trailers(port: int, path: str, body: bytes, trailers: dict[str, str]) -> tuple[bool, bytes]:

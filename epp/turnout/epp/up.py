@@ -50,6 +50,7 @@ def gateway_options(options: UpOptions, pipeline: Pipeline, cluster: Cluster, ep
         response_body="streamed" if bodies else "none",
         max_body_bytes=options.epp.max_request_body_bytes,
         failure_mode_allow=options.failure_mode_allow,
+        eviction=pipeline.flow_control is not None and pipeline.flow_control.enable_eviction,
     )
 
 

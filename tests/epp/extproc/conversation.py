@@ -95,5 +95,11 @@ class Conversation:
             self.rules.got(reply)
         return replies
 
+    def evict(self, refusal: Refusal) -> list[Reply]:
+        replies = self.session.evicted(refusal)
+        for reply in replies:
+            self.rules.got(reply)
+        return replies
+
     def _refuse(self, head: RequestHead) -> Refusal | None:
         return self.early

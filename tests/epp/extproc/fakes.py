@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from turnout.epp.requests.exchange import RequestBody, RequestHead, Routed, RouteOutcome
+from turnout.epp.requests.exchange import Evictor, RequestBody, RequestHead, Routed, RouteOutcome
 from turnout.framework import Headers, Refusal, Termination
 
 DESTINATION = "x-gateway-destination-endpoint"
@@ -19,6 +19,8 @@ class FakeExchange:
 
     routed: Routed = ROUTED
     rewrites_response: bool = False
+    evictable: bool = False
+    evictor: Evictor | None = None
     wanted_headers: Mapping[str, str] = field(default_factory=dict)
     replace: tuple[bytes, bytes] | None = None
     seen_headers: Headers | None = None

@@ -12,6 +12,7 @@ from epp.extproc.fakes import FakeExchange, FakeHandler
 from epp.extproc.real_envoy import RawEndpoint, RawGateway, chunked, envoy_and_server, head, raw_endpoint
 from turnout.epp.extproc.session import SessionOptions
 from turnout.epp.requests.exchange import RequestBody, RequestHead, Routed, RouteOutcome
+from turnout.epp.requests.statuses import evicted
 from turnout.framework import Refusal, RefusalKind, Termination
 
 pytestmark = pytest.mark.integration
@@ -46,9 +47,9 @@ class Rig:
     endpoint: RawEndpoint
     handler: PicksOne
 
-    def expect(self, body: bytes | None = None) -> FakeExchange:
+    def expect(self, body: bytes | None = None, *, evictable: bool = False) -> FakeExchange:
         """The exchange of the next request."""
-        exchange = FakeExchange(Routed(self.endpoint.address, "lease-1", body=body))
+        exchange = FakeExchange(Routed(self.endpoint.address, "lease-1", body=body), evictable=evictable)
         self.handler.next_outcome = exchange
         return exchange
 
@@ -253,3 +254,50 @@ async def test_an_endpoint_that_hangs_up_shows_as_a_response_of_envoy() -> None:
         assert exchange.seen_headers is not None
         assert exchange.seen_headers.get(":status") == str(answer.status)
         assert exchange.finished == [Termination.NATURAL]
+
+
+EVICTED = evicted(1.0)
+BEGUN = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\ntarget\r\n"
+EVERY_MODE = [*((mode, "NONE") for mode in REQUEST_MODES), *(("BUFFERED", mode) for mode in RESPONSE_MODES)]
+
+
+def evict(exchange: FakeExchange) -> None:
+    assert exchange.evictor is not None
+    assert exchange.evictor(EVICTED)
+
+
+@pytest.mark.parametrize(("request_mode", "response_mode"), EVERY_MODE)
+async def test_before_the_response_an_evicted_client_is_told_so(request_mode: str, response_mode: str) -> None:
+    async with rig_for(request_mode, response_mode) as rig:
+        rig.endpoint.answer = b""
+        exchange = rig.expect(evictable=True)
+        asking = asyncio.create_task(rig.gateway.post(BODY))
+        await rig.endpoint.received.get()
+        evict(exchange)
+        answer = await asking
+        assert answer.status == 429
+        assert answer.all("content-type") == ["application/json"]
+        assert answer.all("x-llm-d-request-dropped-reason") == ["evicted"]
+        assert answer.all("retry-after") == ["1"]
+        assert json.loads(answer.body)["error"]["code"] == "evicted"
+        await rig.endpoint.lost.wait()
+        await exchange.closed.wait()
+        assert exchange.finished == [Termination.EVICTED]
+
+
+@pytest.mark.parametrize(
+    ("request_mode", "response_mode"), [modes for modes in EVERY_MODE if not modes[1].startswith("BUFFERED")]
+)
+async def test_amid_the_response_an_evicted_client_is_cut_off(request_mode: str, response_mode: str) -> None:
+    async with rig_for(request_mode, response_mode) as rig:
+        rig.endpoint.answer = BEGUN
+        exchange = rig.expect(evictable=True)
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.gateway.port)
+        writer.write(head("POST", "content-length: 2") + b"ab")
+        await reader.readuntil(b"target\r\n")
+        evict(exchange)
+        assert await reader.read() == b""
+        await rig.endpoint.lost.wait()
+        await exchange.closed.wait()
+        assert exchange.finished == [Termination.EVICTED]
+        writer.close()

@@ -22,6 +22,7 @@ from turnout.epp.extproc.server import ExtProcOptions, ExtProcServer
 from turnout.epp.extproc.session import SessionOptions
 from turnout.epp.extproc.tls import ServingTls
 from turnout.epp.gateway.accesslog import AccessLogService
+from turnout.epp.requests.statuses import evicted
 from turnout.framework import Refusal, RefusalKind
 
 PLAIN = ExtProcOptions("127.0.0.1", 0, None)
@@ -238,6 +239,35 @@ async def test_stopping_cancels_streams_that_stay_too_long() -> None:
         await handler.asking.wait()
         await server.stop(0.05)
         assert handler.cancelled.is_set()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3600.0])
+async def test_stopping_ends_streams_that_wait_for_an_eviction_in_good_order(seconds: float) -> None:
+    handler = FakeHandler(outcome=FakeExchange(evictable=True))
+    options = replace(PLAIN, session=SessionOptions(reads_response=False))
+    async with running(handler, options) as server, stream(server, ("x-turnout-request-end", "access-log")) as call:
+        await call.write(head(end=True))
+        await reply(call)
+        await server.stop(seconds)
+        assert await call.code() is grpc.StatusCode.OK
+        assert server.stats.ended == {"OK": 1}
+
+
+async def test_an_evicted_client_is_answered_and_the_stream_ends_in_good_order() -> None:
+    handler = FakeHandler(outcome=FakeExchange(evictable=True))
+    async with running(handler) as server, stream(server) as call:
+        await call.write(head(end=True))
+        await reply(call)
+        assert handler.exchange.evictor is not None
+        assert handler.exchange.evictor(evicted(1.0))
+        told = (await reply(call)).immediate_response
+        assert (told.status.code, told.details) == (429, "turnout_evicted")
+        assert {option.header.key: option.header.raw_value for option in told.headers.set_headers} == {
+            "content-type": b"application/json",
+            "x-llm-d-request-dropped-reason": b"evicted",
+            "retry-after": b"1",
+        }
+        assert await call.code() is grpc.StatusCode.OK
 
 
 async def test_stopping_does_not_wait_for_an_access_log() -> None:

@@ -25,6 +25,7 @@ from turnout.epp.extproc.values import (
     Received,
     RouteRequest,
     Side,
+    TrailersReply,
 )
 from turnout.framework import ProtocolError, Refusal, RefusalKind, Termination
 
@@ -198,6 +199,88 @@ def test_a_stream_stays_open_for_the_response_or_its_end(reads_response: bool, i
     assert not conversation.session.done
 
 
+EVICTED = Refusal(RefusalKind.RESOURCE_EXHAUSTED, "make room", "evicted")
+
+
+@pytest.mark.parametrize(
+    ("modes", "events"),
+    [
+        pytest.param(("NONE", "NONE"), [head(end=True)], id="after the decision"),
+        pytest.param(("STREAMED", "STREAMED"), [head(), body(b"a")], id="while the request's body still arrives"),
+        pytest.param(("NONE", "NONE"), [head(end=True), response_head()], id="after the head of a response"),
+        pytest.param(
+            ("FULL_DUPLEX_STREAMED", "FULL_DUPLEX_STREAMED"),
+            [head(), body(b"a", end=True), response_head(), response_body(b"a")],
+            id="amid the response",
+        ),
+        pytest.param(
+            ("NONE", "BUFFERED_PARTIAL"), [head(end=True), response_head(), response_body(b"a")], id="after a cut body"
+        ),
+    ],
+)
+def test_an_eviction_is_the_last_word_to_the_client(modes: tuple[str, str], events: list[Event]) -> None:
+    conversation = Conversation(*modes)
+    conversation.say(*events)
+    assert conversation.evict(EVICTED) == [ImmediateReply(EVICTED)]
+    assert conversation.session.done
+    assert conversation.say(response_body(b"late", end=True)) == []
+    assert conversation.evict(EVICTED) == []
+    conversation.session.closed(StreamEnd.CLOSED)
+    assert conversation.exchange.finished == [Termination.EVICTED]
+
+
+@pytest.mark.parametrize(
+    ("events", "outcome"),
+    [
+        pytest.param([], FakeExchange(), id="before the request"),
+        pytest.param([head()], FakeExchange(), id="before the decision"),
+        pytest.param([head(), body(b"a", end=True)], REFUSAL, id="after a refusal"),
+        pytest.param(
+            [head(), body(b"a", end=True), response_head(end=True)],
+            FakeExchange(),
+            id="after a head that ends it",
+        ),
+        pytest.param(
+            [head(), body(b"a", end=True), response_head(), response_body(b"b", end=True)],
+            FakeExchange(),
+            id="after the last piece",
+        ),
+        pytest.param(
+            [head(), body(b"a", end=True), response_head(), response_body(b"b"), RESPONSE_TRAILERS],
+            FakeExchange(),
+            id="after the trailers",
+        ),
+    ],
+)
+def test_there_is_nothing_to_evict(events: list[Event], outcome: FakeExchange | Refusal) -> None:
+    conversation = Conversation("BUFFERED", "STREAMED", outcome=outcome)
+    conversation.say(*events)
+    assert conversation.evict(EVICTED) == []
+    assert isinstance(outcome, Refusal) or Termination.EVICTED not in outcome.finished
+
+
+@pytest.mark.parametrize(("mode", "end"), [("NONE", True), ("BUFFERED", True), ("STREAMED", False)])
+def test_a_stream_stays_open_for_an_eviction_only(mode: str, end: bool) -> None:
+    options = SessionOptions(reads_response=False)
+    conversation = Conversation(mode, options=options, lease="l1", outcome=FakeExchange(evictable=True))
+    conversation.say(head(), *([body(b"a", end=end)] if mode != "NONE" else []))
+    assert not conversation.session.done
+    assert conversation.session.said_all is end
+    assert conversation.say(response_head(), RESPONSE_TRAILERS) == [
+        HeadersReply(Side.RESPONSE),
+        TrailersReply(Side.RESPONSE),
+    ]
+
+
+@pytest.mark.parametrize(("reads_response", "in_log"), [(True, True), (True, False), (False, False)])
+def test_a_stream_that_the_response_needs_is_open_for_more_than_an_eviction(reads_response: bool, in_log: bool) -> None:
+    options = SessionOptions(reads_response=reads_response)
+    exchange = FakeExchange(evictable=True)
+    conversation = Conversation("NONE", options=options, lease="l1" if in_log else "", outcome=exchange)
+    conversation.say(head(end=True))
+    assert not conversation.session.said_all
+
+
 KINDS: list[Event] = [
     head(),
     head(end=True),
@@ -224,14 +307,17 @@ def outcome(name: str) -> FakeExchange | Refusal:
     events=st.lists(st.sampled_from(KINDS), max_size=12),
     outcome_name=st.sampled_from(OUTCOMES),
     delay=st.none() | st.integers(0, 5),
+    evicted_after=st.none() | st.integers(0, 12),
 )
 def test_whatever_comes_envoy_gets_legal_answers_or_a_protocol_error(
-    modes: tuple[str, str], events: list[Event], outcome_name: str, delay: int | None
+    modes: tuple[str, str], events: list[Event], outcome_name: str, delay: int | None, evicted_after: int | None
 ) -> None:
     conversation = Conversation(*modes, outcome=outcome(outcome_name), patient=delay is not None)
     waited = 0
     end = StreamEnd.CLOSED
-    for event in events:
+    for number, event in enumerate(events):
+        if number == evicted_after:
+            conversation.evict(EVICTED)
         try:
             conversation.say(event)
         except ProtocolError:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from epp.extproc.conversation import body, head, response_head
+from epp.extproc.conversation import body, head, response_body, response_head
 from epp.extproc.fakes import FakeExchange, FakeHandler
 from turnout.epp.extproc.session import SessionOptions
 from turnout.epp.extproc.stream import ProxyGoneError, Stream
@@ -31,6 +31,7 @@ class Proxy:
 
     modes: ProtocolConfig = BUFFERED
     gone_at: type[Reply] | None = None
+    hold: asyncio.Event | None = None
     to_read: asyncio.Queue[Received | None] = field(default_factory=asyncio.Queue)
     replies: list[Reply] = field(default_factory=list)
     decided: asyncio.Event = field(default_factory=asyncio.Event)
@@ -48,13 +49,20 @@ class Proxy:
     async def write(self, reply: Reply) -> None:
         if self.gone_at is not None and isinstance(reply, self.gone_at):
             raise ProxyGoneError
-        self.replies.append(reply)
         if isinstance(reply, BodyReply):
             self.decided.set()
+            if self.hold is not None:
+                await self.hold.wait()
+        self.replies.append(reply)
 
     async def serve(self, handler: FakeHandler, *, in_access_log: bool = False) -> None:
         stream = Stream(handler, self.read, self.write)
         await stream.run(SessionOptions(), lease="l1" if in_access_log else "")
+
+    def start(self, handler: FakeHandler, options: SessionOptions | None = None) -> tuple[Stream, asyncio.Task[None]]:
+        """A stream whose end is reported elsewhere, as a task."""
+        stream = Stream(handler, self.read, self.write)
+        return stream, asyncio.create_task(stream.run(options or SessionOptions(), lease="l1"))
 
 
 WHOLE = (head(), body(b"ab", end=True))
@@ -214,3 +222,175 @@ async def test_no_task_is_left_behind() -> None:
     await asyncio.wait([serving])
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+# --- eviction --------------------------------------------------------------------------------------------
+
+EVICTED = Refusal(RefusalKind.RESOURCE_EXHAUSTED, "make room", "evicted")
+ANSWERED = SessionOptions(reads_response=False)
+
+
+def evictable() -> FakeHandler:
+    return FakeHandler(outcome=FakeExchange(evictable=True))
+
+
+def evict(handler: FakeHandler) -> bool:
+    assert handler.exchange.evictor is not None
+    return handler.exchange.evictor(EVICTED)
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("events", [(), (response_head(),), (response_head(), response_body(b"a"))])
+async def test_an_eviction_reaches_a_stream_that_waits_for_the_proxy(events: tuple[Event, ...]) -> None:
+    proxy, handler = Proxy(), evictable()
+    proxy.say(*WHOLE, *events)
+    _, serving = proxy.start(handler)
+    await proxy.decided.wait()
+    await turns(10)
+    assert len(proxy.replies) == 2 + len(events)
+    assert evict(handler)
+    assert handler.exchange.finished == [Termination.EVICTED]
+    await serving
+    assert proxy.replies[-1] == ImmediateReply(EVICTED)
+    assert handler.exchange.closed.is_set()
+    assert handler.exchange.evictor is None
+
+
+async def test_an_eviction_in_the_middle_of_a_reply_follows_it() -> None:
+    proxy, handler = Proxy(hold=asyncio.Event()), evictable()
+    proxy.say(*WHOLE, response_head())
+    _, serving = proxy.start(handler)
+    await proxy.decided.wait()
+    assert evict(handler)
+    await turns(10)
+    assert [type(reply) for reply in proxy.replies] == [HeadersReply]
+    assert proxy.hold is not None
+    proxy.hold.set()
+    await serving
+    assert [type(reply) for reply in proxy.replies] == [HeadersReply, BodyReply, ImmediateReply]
+
+
+@pytest.mark.parametrize("turns_between", range(4))
+async def test_of_two_evictions_the_first_counts(turns_between: int) -> None:
+    proxy, handler = Proxy(), evictable()
+    proxy.say(*WHOLE)
+    stream, serving = proxy.start(handler, ANSWERED)
+    await proxy.decided.wait()
+    await turns(5)
+    evictor = handler.exchange.evictor
+    assert evictor is not None
+    assert evictor(EVICTED)
+    await turns(turns_between)
+    assert not evictor(EVICTED)
+    stream.release()
+    await serving
+    assert proxy.replies.count(ImmediateReply(EVICTED)) == 1
+    assert handler.exchange.finished == [Termination.EVICTED]
+
+
+@pytest.mark.parametrize("turns_between", range(4))
+async def test_an_eviction_and_a_message_at_the_same_time(turns_between: int) -> None:
+    proxy, handler = Proxy(), evictable()
+    proxy.say(*WHOLE)
+    _, serving = proxy.start(handler)
+    await proxy.decided.wait()
+    await turns(5)
+    proxy.say(response_head())
+    await turns(turns_between)
+    assert evict(handler)
+    await serving
+    assert proxy.replies[-1] == ImmediateReply(EVICTED)
+
+
+async def test_an_eviction_and_the_end_of_the_client_at_the_same_time() -> None:
+    proxy, handler = Proxy(), evictable()
+    proxy.say(*WHOLE)
+    _, serving = proxy.start(handler)
+    await proxy.decided.wait()
+    await turns(5)
+    assert evict(handler)
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert handler.exchange.finished == [Termination.EVICTED]
+    assert handler.exchange.closed.is_set()
+
+
+async def test_an_eviction_that_the_proxy_does_not_want_to_hear_is_no_error() -> None:
+    proxy, handler = Proxy(gone_at=ImmediateReply), evictable()
+    proxy.say(*WHOLE)
+    _, serving = proxy.start(handler)
+    await proxy.decided.wait()
+    await turns(5)
+    assert evict(handler)
+    await serving
+    assert handler.exchange.finished == [Termination.EVICTED]
+
+
+async def test_a_response_that_has_ended_is_not_evicted() -> None:
+    proxy, handler = Proxy(), evictable()
+    proxy.say(*WHOLE, response_head(end=True))
+    _, serving = proxy.start(handler)
+    await proxy.decided.wait()
+    await turns(10)
+    assert not evict(handler)
+    proxy.close()
+    await serving
+    assert ImmediateReply(EVICTED) not in proxy.replies
+    assert handler.exchange.finished == [Termination.NATURAL]
+
+
+@pytest.mark.parametrize("mode", [BodyMode.BUFFERED, BodyMode.STREAMED])
+async def test_a_released_stream_ends_without_a_word(mode: BodyMode) -> None:
+    proxy, handler = Proxy(ProtocolConfig(mode, BodyMode.NONE)), evictable()
+    proxy.say(*WHOLE)
+    stream, serving = proxy.start(handler, ANSWERED)
+    await proxy.decided.wait()
+    await turns(10)
+    assert not serving.done()
+    assert stream.release()
+    await serving
+    assert [type(reply) for reply in proxy.replies] == [HeadersReply, BodyReply]
+    assert handler.exchange.evictor is None
+    assert handler.exchange.finished == []
+
+
+async def test_a_stream_released_before_its_decision_ends_with_it() -> None:
+    proxy = Proxy()
+    handler = FakeHandler(outcome=FakeExchange(evictable=True), gate=asyncio.Event())
+    proxy.say(*WHOLE)
+    stream, serving = proxy.start(handler, ANSWERED)
+    await handler.asking.wait()
+    assert not stream.release()
+    assert handler.gate is not None
+    handler.gate.set()
+    await serving
+    assert [type(reply) for reply in proxy.replies] == [HeadersReply, BodyReply]
+
+
+async def test_a_stream_that_has_not_begun_or_that_the_response_needs_is_not_released() -> None:
+    proxy, handler = Proxy(), evictable()
+    stream, serving = proxy.start(handler)
+    assert not stream.release()
+    proxy.say(*WHOLE)
+    await proxy.decided.wait()
+    await turns(10)
+    assert not stream.release()
+    assert not serving.done()
+    proxy.say(response_head(), response_body(b"a", end=True))
+    proxy.close()
+    await serving
+    assert handler.exchange.finished == [Termination.NATURAL]
+
+
+async def test_a_request_that_is_not_evictable_has_no_evictor() -> None:
+    proxy, handler = Proxy(), FakeHandler()
+    proxy.say(*WHOLE)
+    _, serving = proxy.start(handler, ANSWERED)
+    await serving
+    assert handler.exchange.evictor is None
+    assert [type(reply) for reply in proxy.replies] == [HeadersReply, BodyReply]

@@ -9,7 +9,8 @@ from turnout.epp.requests.director import DirectorOptions
 from turnout.epp.requests.dispatch import Dispatch, LoggedEnd
 from turnout.epp.requests.exchange import RequestBody, RequestHead
 from turnout.epp.requests.openai import OpenAIParser
-from turnout.framework import Headers, Named, Termination, Usage
+from turnout.epp.requests.statuses import evicted
+from turnout.framework import Headers, Named, Refusal, Termination, Usage
 
 HEADERS = [(":path", "/v1/chat/completions"), ("x-request-id", "r1")]
 OK = Headers([(":status", "200"), ("content-type", "application/json")])
@@ -208,6 +209,109 @@ async def test_statuses_that_pass_through_the_stream_are_judged_alike(status: st
     assert out_of_service(house) == out
 
 
+# --- eviction --------------------------------------------------------------------------------------------
+
+EVICTED = evicted(1.0)
+
+
+class Stream:
+    """Takes a dispatch back as an ext_proc stream does, and keeps what the client was told."""
+
+    def __init__(self, sent: Dispatch) -> None:
+        self.told: list[Refusal] = []
+        self._sent = sent
+        sent.evictor = self.evict
+
+    def evict(self, refusal: Refusal) -> bool:
+        self.told.append(refusal)
+        self._sent.finish(Termination.EVICTED)
+        return True
+
+
+@pytest.mark.parametrize("in_log", [True, False])
+async def test_an_evicted_request_is_released_before_evict_returns(in_log: bool) -> None:
+    house = House(names=["a"])
+    sent = await dispatched(house, in_log=in_log)
+    stream = Stream(sent)
+    ends: list[int] = []
+    sent.add_end_listener(lambda: ends.append(house.in_flight()))
+    assert sent.evict(EVICTED)
+    assert (ends, house.book.open, len(house.leases)) == ([0], 0, 0)
+    assert stream.told == [EVICTED]
+    (completion,) = house.reports.completions
+    assert (completion.cause, completion.status) == (Termination.EVICTED, None)
+
+
+async def test_what_the_access_log_says_of_an_evicted_request_changes_nothing() -> None:
+    house = House(names=["a"])
+    sent = await dispatched(house, in_log=True)
+    Stream(sent)
+    assert sent.evict(EVICTED)
+    assert not house.leases.ended("lease-1", replace(NATURAL_END, status=429))
+    sent.stream_closed()
+    assert [completion.cause for completion in house.reports.completions] == [Termination.EVICTED]
+
+
+async def test_a_request_whose_end_came_first_is_not_evicted() -> None:
+    house = House(names=["a"])
+    sent = await dispatched(house, in_log=True)
+    stream = Stream(sent)
+    house.leases.ended("lease-1", NATURAL_END)
+    assert not sent.evict(EVICTED)
+    assert stream.told == []
+    assert [completion.cause for completion in house.reports.completions] == [Termination.NATURAL]
+
+
+async def test_a_request_without_a_stream_is_not_evicted_and_goes_on() -> None:
+    house = House(names=["a"])
+    sent = await dispatched(house, in_log=True)
+    assert not sent.evict(EVICTED)
+    assert (house.in_flight(), house.reports.completions) == (1, [])
+
+
+async def test_evictions_say_nothing_about_the_endpoint() -> None:
+    house = House(names=["a", "b"])
+    for number in range(10):
+        sent = await house.director.route(
+            RequestHead(Headers(HEADERS), ("10.0.0.1:8000",), lease=f"lease-{number}"), RequestBody(CHAT)
+        )
+        assert isinstance(sent, Dispatch)
+        Stream(sent)
+        assert sent.evict(EVICTED)
+        reset = replace(END_OF_A, status=429, cause=Termination.ERROR, failed_upstream=True)
+        house.leases.ended(f"lease-{number}", reset)
+    assert out_of_service(house) == []
+
+
+async def test_a_dispatch_knows_whether_its_response_has_begun_and_when_it_was_dispatched() -> None:
+    house = House(names=["a"])
+    house.clock.now = 250.0
+    sent = await dispatched(house)
+    assert (sent.dispatched_at, sent.response_begun) == (250.0, False)
+    sent.response_headers(OK)
+    assert sent.response_begun
+
+
+async def test_a_running_request_is_shown_to_queue_policies_without_a_deadline() -> None:
+    sent = await dispatched(House(names=["a"]))
+    assert sent.queued.request is sent.request
+    assert sent.queued.state is sent.state
+    assert (sent.queued.enqueued_at, sent.queued.deadline) == (100.0, float("inf"))
+
+
+async def test_every_listener_hears_of_the_end_once_and_a_late_one_at_once() -> None:
+    sent = await dispatched(House(names=["a"]))
+    heard: list[str] = []
+    sent.add_end_listener(lambda: heard.append("first"))
+    sent.add_end_listener(lambda: heard.append("second"))
+    assert heard == []
+    sent.finish(Termination.NATURAL)
+    sent.finish(Termination.ERROR)
+    assert heard == ["first", "second"]
+    sent.add_end_listener(lambda: heard.append("late"))
+    assert heard == ["first", "second", "late"]
+
+
 ENDS = {
     "natural": lambda sent: sent.finish(Termination.NATURAL),
     "error": lambda sent: sent.finish(Termination.ERROR),
@@ -215,6 +319,7 @@ ENDS = {
     "logged": lambda sent: sent.logged(NATURAL_END),
     "last byte": lambda sent: sent.response_body(b"x", last=True),
     "head": lambda sent: sent.response_headers(OK),
+    "evict": lambda sent: sent.evict(EVICTED),
 }
 
 
@@ -222,9 +327,10 @@ ENDS = {
 async def test_in_any_order_of_ends_exactly_one_counts(order: list[str], in_log: bool) -> None:
     house = House(names=["a"])
     sent = await dispatched(house, in_log=in_log)
+    Stream(sent)
     for name in order:
         ENDS[name](sent)
-    final = {"natural", "error", "logged", "last byte"} | (set() if in_log else {"closed"})
+    final = {"natural", "error", "logged", "last byte", "evict"} | (set() if in_log else {"closed"})
     ended = bool(final & set(order))
     assert len(house.reports.completions) == ended
     assert house.in_flight() == house.book.open == 1 - ended

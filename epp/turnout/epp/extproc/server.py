@@ -69,7 +69,7 @@ class ExtProcServer:
         self._handler = handler
         self._options = options
         self._readiness = readiness
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving: dict[asyncio.Task[None], Stream] = {}
         self.stats = stats or StreamStats()
         self.port = options.port
         self._server = grpc.aio.server(options=_channel_options(options))
@@ -96,8 +96,12 @@ class ExtProcServer:
     async def stop(self, open_streams_seconds: float = 0.0) -> None:
         """Takes no new streams; cancels those that are open after so many seconds, and lets them clean up.
 
-        What shares the port is not waited for: an access log's stream lasts as long as its proxy.
+        Streams that are open only for an eviction end in good order first: the proxy cuts the response of one that is
+        cancelled. What shares the port is not waited for: an access log's stream lasts as long as its proxy.
         """
+        released = [task for task, stream in self._serving.items() if stream.release()]
+        if released:
+            await asyncio.wait(released, timeout=_CLEAN_UP_SECONDS)
         stopping = asyncio.ensure_future(self._server.stop(open_streams_seconds or None))
         if self._serving and open_streams_seconds:
             await asyncio.wait(self._serving, timeout=open_streams_seconds)
@@ -108,20 +112,21 @@ class ExtProcServer:
 
     async def _process(self, _messages: object, context: _Context) -> None:
         self.stats.stream_started()
+        stream = self._stream(context)
         task = asyncio.current_task()
         if task is not None:
-            self._serving.add(task)
-            task.add_done_callback(self._serving.discard)
+            self._serving[task] = stream
+            task.add_done_callback(self._serving.pop)
         started = time.monotonic()
         code = grpc.StatusCode.CANCELLED
         try:
-            code, details = await self._serve(context)
+            code, details = await self._serve(stream, context)
             if code is not grpc.StatusCode.OK:
                 await context.abort(code, details)
         finally:
             self.stats.stream_ended(code.name, time.monotonic() - started)
 
-    async def _serve(self, context: _Context) -> tuple[grpc.StatusCode, str]:
+    def _stream(self, context: _Context) -> Stream:
         async def read() -> Received | None:
             message = await context.read()
             return decode(message) if isinstance(message, pb.ProcessingRequest) else None  # EOF
@@ -132,7 +137,9 @@ class ExtProcServer:
             except grpc.aio.BaseError as error:
                 raise ProxyGoneError from error
 
-        stream = Stream(self._handler, read, write)
+        return Stream(self._handler, read, write)
+
+    async def _serve(self, stream: Stream, context: _Context) -> tuple[grpc.StatusCode, str]:
         in_access_log = _IN_ACCESS_LOG in (context.invocation_metadata() or ())
         try:
             await stream.run(self._options.session, lease=uuid.uuid4().hex if in_access_log else "")

@@ -4,7 +4,8 @@ Theory of operation. Each message goes into `Session.receive`, which returns wha
 and at most one `RouteRequest`. Its outcome goes into `Session.decided`, which returns replies again; messages may
 arrive in between. The two sides of the exchange are independent: a response may begin while the request is still
 arriving (the endpoint was quick), and even without a decision or a request (another filter, or the proxy itself,
-answered the client). Such a response passes unchanged and ends the search for an endpoint.
+answered the client). Such a response passes unchanged and ends the search for an endpoint. And at any time between
+the decision and the end of the response the request may be evicted: an immediate reply, which is the last word.
 
 `SideOrder` says which message may come, `RequestFlow` and `ResponseFlow` what is answered. The session joins them
 and knows when nothing more is to be said.
@@ -55,7 +56,7 @@ class SessionOptions:
 
     ``assumed`` stands in when the proxy does not announce its modes. ``reads_response`` says that somebody wants to
     see responses; when nobody does and the end of a request is reported elsewhere, a session is done once the
-    request is answered.
+    request is answered, unless the request is evictable.
     """
 
     max_request_body_bytes: int = 32 * 1024 * 1024
@@ -108,8 +109,11 @@ class Session:
     @property
     def done(self) -> bool:
         """Nothing more will be said; the stream may be closed."""
-        if self._refused:
-            return True
+        return self._refused or (self._exchange is not None and not self._exchange.evictable and self.said_all)
+
+    @property
+    def said_all(self) -> bool:
+        """Nothing has to be said any more; the stream serves at most for an eviction, and may be closed without it."""
         if not self._closes_early or self._exchange is None:
             return False
         return self._request_order.ended or self._modes.request_body is not BodyMode.STREAMED
@@ -158,6 +162,18 @@ class Session:
             return [ImmediateReply(outcome)]
         self._exchange = outcome
         return self._flow.decided(self._head, outcome.routed)
+
+    def evicted(self, refusal: Refusal) -> list[Reply]:
+        """Takes the request back and returns what to send; nothing once the response has ended.
+
+        What was returned before and is not sent yet may still be sent ahead of it.
+        """
+        exchange = self._exchange
+        if exchange is None or self._refused or (self._response is not None and self._response.over):
+            return []
+        self._refused = True
+        exchange.finish(Termination.EVICTED)
+        return [ImmediateReply(refusal)]
 
     def closed(self, end: StreamEnd) -> None:
         """Tells the exchange, if there is one, that the stream is over.
@@ -220,6 +236,6 @@ class Session:
 
     def _end_was_not_shown(self) -> bool:
         response = self._response
-        if response is None or response.over or self._lease:
+        if response is None or response.over or self._lease or self._refused:
             return False
         return not response.shows_end

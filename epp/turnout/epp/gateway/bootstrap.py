@@ -7,6 +7,10 @@ log: the EPP leaves a lease id in dynamic metadata (namespace `turnout`) and fin
 Since Envoy keeps a BUFFERED stream open until the request has ended, and cuts the response when that stream
 breaks, the EPP closes the stream after its last reply.
 
+For eviction the stream has to stay open. Envoy closes it when it has nothing more to send on it; response trailers,
+which hardly any response has, are what it then waits for. With response headers the EPP knows whether the client
+can still be told the reason.
+
 What a client must not decide is removed before any filter runs, so that it holds even when the EPP is dead and
 requests are let through: the headers that name an endpoint, and Envoy's own `x-envoy-` controls.
 """
@@ -199,9 +203,9 @@ def _processing_mode(options: GatewayOptions) -> ConfigTree:
         "request_header_mode": "SEND",
         "request_body_mode": _REQUEST_BODY[options.request_body],
         "request_trailer_mode": _send(options.request_body == "full-duplex"),
-        "response_header_mode": _send(options.response_headers),
+        "response_header_mode": _send(options.response_headers or options.eviction),
         "response_body_mode": _RESPONSE_BODY[options.response_body],
-        "response_trailer_mode": _send(options.response_body == "full-duplex"),
+        "response_trailer_mode": _send(options.response_body == "full-duplex" or options.eviction),
     }
 
 

@@ -112,6 +112,9 @@ class GatewayOptions:
     failure_mode_allow: bool = False
     access_log: bool = True
     """Report each request's end to the EPP over the gRPC access log service."""
+    eviction: bool = False
+    """Keep the EPP's stream of a request open until the response ends, unless the EPP closes it, so that the EPP can
+    take the request back."""
     message_timeout_seconds: float = 600.0
     """How long Envoy waits for each answer of the EPP, queueing included."""
     stream_idle_timeout_seconds: float = 900.0

@@ -1,7 +1,8 @@
 """A dispatched request until its end: what was accounted at dispatch is released exactly once.
 
-The end arrives in one of three ways: the response passes through the ext_proc stream to its last byte, the
-stream closes before, or the proxy's access log reports it. Whichever comes first ends the request.
+The end arrives in one of four ways: the response passes through the ext_proc stream to its last byte, the
+stream closes before, the proxy's access log reports it, or the request is evicted. Whichever comes first ends the
+request.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from turnout.config import Pipeline
-from turnout.epp.requests.exchange import Routed
+from turnout.epp.requests.exchange import Evictor, Routed
 from turnout.epp.requests.model_names import ModelNameRestorer
 from turnout.epp.requests.observer import RequestObserver
 from turnout.epp.requests.usage import UsageReader
@@ -23,6 +24,8 @@ from turnout.framework import (
     Named,
     Parser,
     PluginError,
+    QueuedRequest,
+    Refusal,
     Response,
     ResponseChunk,
     SchedulingResult,
@@ -82,9 +85,13 @@ class DispatchContext:
     clock: Callable[[], float]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Dispatch:
-    """One request on its way. Implements ``Exchange``."""
+    """One request on its way. Implements ``Exchange``.
+
+    ``evictable`` requests can be taken back (see ``evict``), at the price of a stream that stays open until the
+    response ends. ``dispatched_at`` is in seconds on the clock of ``context``.
+    """
 
     context: DispatchContext
     request: InferenceRequest
@@ -94,7 +101,10 @@ class Dispatch:
     accounting: Accounting
     parser: Named[Parser] | None = None
     rewrites_response: bool = False
-    on_end: Callable[[], object] | None = None
+    evictable: bool = False
+    evictor: Evictor | None = field(default=None, init=False)
+    dispatched_at: float = field(init=False)
+    _end_listeners: list[Callable[[], object]] | None = field(default=None, init=False)
     _response: Response | None = None
     _usage: UsageReader | None = None
     _names: ModelNameRestorer | None = None
@@ -102,6 +112,40 @@ class Dispatch:
     _last_piece_at: float = 0.0
     _response_bytes: int = 0
     _ended: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.dispatched_at = self.context.clock()
+
+    @property
+    def queued(self) -> QueuedRequest:
+        """The request as queue policies see it; what it waited for is over, so it has no deadline."""
+        return QueuedRequest(self.request, self.request.received_at, state=self.state)
+
+    @property
+    def response_begun(self) -> bool:
+        """The head of the response has been seen on its way to the client, who can be told nothing else any more.
+
+        False as well where the proxy does not show heads.
+        """
+        return self._response is not None
+
+    def add_end_listener(self, listener: Callable[[], object]) -> None:
+        """Has it called once, when the request has ended and all is released; at once if that is so already."""
+        if self._ended:
+            listener()
+        elif self._end_listeners is None:
+            self._end_listeners = [listener]
+        else:
+            self._end_listeners.append(listener)
+
+    def evict(self, refusal: Refusal) -> bool:
+        """Takes the request back: the client gets the refusal, or a broken response if that has begun.
+
+        True: the request has ended as EVICTED, its end listeners have been called, and the proxy, which closes the
+        connection to the endpoint, is being told. False: nothing has happened, for the request has ended, is not
+        evictable, or its stream is not ready for it yet (its decision was made a moment ago) or any more.
+        """
+        return not self._ended and self.evictor is not None and self.evictor(refusal)
 
     def response_headers(self, headers: Headers) -> Mapping[str, str]:
         """Takes the head of the response; returns the headers that plugins set on it."""
@@ -232,8 +276,8 @@ class Dispatch:
         self.accounting.release()
         self._tell_plugins(completion)
         self.context.observer.finished(self.request, completion)
-        if self.on_end is not None:
-            self.on_end()
+        for listener in self._end_listeners or ():
+            listener()
 
     def _tell_plugins(self, completion: Completion) -> None:
         for named in self.context.pipeline.response_complete:

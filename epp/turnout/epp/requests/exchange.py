@@ -1,6 +1,6 @@
 """What the ext_proc session and the director say to each other about one request."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -47,8 +47,23 @@ class Routed:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
+Evictor: TypeAlias = Callable[[Refusal], bool]
+"""Gives the client the refusal in place of the endpoint's response and ends the request as EVICTED; False, and no
+effect, when the response has ended already."""
+
+
 class Exchange(Protocol):
-    """A request that was dispatched, until its end."""
+    """A request that was dispatched, until its end.
+
+    ``evictor`` is set by the stream for as long as it can speak to the client, if the request is ``evictable``.
+    """
+
+    evictor: Evictor | None
+
+    @property
+    def evictable(self) -> bool:
+        """Whether the request may be taken back, so that its stream has to stay open until the response ends."""
+        ...
 
     @property
     def routed(self) -> Routed:

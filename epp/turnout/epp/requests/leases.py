@@ -34,7 +34,7 @@ class LeaseBook:
         if early is not None:
             dispatch.logged(early)
             return
-        dispatch.on_end = partial(self._waiting.pop, lease, None)
+        dispatch.add_end_listener(partial(self._waiting.pop, lease, None))
         self._waiting[lease] = (now, dispatch)
         while len(self._waiting) > self._capacity:
             self._give_up_oldest()
