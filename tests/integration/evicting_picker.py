@@ -16,6 +16,7 @@ from turnout.epp.datalayer.store import EndpointStore
 from turnout.epp.extproc.health import Readiness
 from turnout.epp.extproc.server import ExtProcOptions, ExtProcServer
 from turnout.epp.extproc.session import SessionOptions
+from turnout.epp.flowcontrol.legacy import LegacyAdmission
 from turnout.epp.gateway.accesslog import AccessLogService, RequestEnd
 from turnout.epp.gateway.options import Address, GatewayOptions, OverrideHost, RequestBodyMode
 from turnout.epp.gateway.process import EnvoyProcess
@@ -113,7 +114,8 @@ async def evicting_world(request_body: RequestBodyMode, urls: Sequence[str]) -> 
     store, leases, reports = EndpointStore(time.monotonic), LeaseBook(), Reports()
     store.replace([EndpointSpec(f"default/{n}", at.host, at.port, {}) for n, at in enumerate(endpoints)])
     pipeline = load_pipeline(UNREAD if request_body == "none" else DEFAULT_CONFIG)
-    deciding = Director(pipeline, store, reports, Decisions(), leases, time.monotonic, DirectorOptions())
+    admission = LegacyAdmission(None, store.candidates, lambda error: None, time.monotonic)
+    deciding = Director(pipeline, store, reports, Decisions(), leases, admission, time.monotonic, DirectorOptions())
     director, ends = EvictingDirector(deciding), list[RequestEnd]()
 
     def ended(end: RequestEnd) -> None:

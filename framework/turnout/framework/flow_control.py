@@ -136,7 +136,11 @@ class AdaptivePolicy(Protocol):
 
 @runtime_checkable
 class SaturationDetector(Protocol):
-    """Tells how full the pool is."""
+    """Tells how full the pool is.
+
+    May declare ``feedback_seconds: float``: how long it takes to see that a request has ended, which is what eviction
+    waits for; half a second otherwise.
+    """
 
     def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:
         """1.0 is the set point; may exceed it. An empty pool is 1.0."""

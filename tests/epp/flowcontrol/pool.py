@@ -11,7 +11,7 @@ from turnout.epp.flowcontrol.outcomes import Outcome
 from turnout.epp.flowcontrol.saturation import Saturation
 from turnout.epp.flowcontrol.shell import FlowControl
 from turnout.epp.requests.admission import Admission
-from turnout.framework import CycleState, Endpoint, InferenceRequest, PluginError, Refusal
+from turnout.framework import CycleState, Endpoint, InferenceRequest, PluginError, QueuedRequest, Refusal
 from turnout.framework.testing import make_endpoint
 
 
@@ -23,6 +23,7 @@ class Heard:
     outcomes: list[str] = field(default_factory=list)
     saturations: list[Saturation] = field(default_factory=list)
     moves: list[tuple[int, int]] = field(default_factory=list)
+    evictions: list[str] = field(default_factory=list)
     on_left: Callable[[], object] | None = None
 
     def entered(self, request: InferenceRequest, seconds: float) -> None:
@@ -36,6 +37,15 @@ class Heard:
 
     def moved(self, before: InferenceRequest, after: InferenceRequest) -> None:
         self.moves.append((before.priority, after.priority))
+
+    def revoked(self, priority: int) -> None:
+        self.evictions.append(f"revoked {priority}")
+
+    def reclaiming(self, target: int, pending: int) -> None:
+        self.evictions.append(f"target {target} pending {pending}")
+
+    def confirmed(self, seconds: float, *, in_time: bool) -> None:
+        self.evictions.append(f"{'confirmed' if in_time else 'timed out'} after {seconds:.2f}")
 
     def cycle(self, seconds: float) -> None:
         assert seconds >= 0
@@ -99,6 +109,26 @@ class Pool:
             self.load(name, -1)
         return "served"
 
+    def run(self, name: str, priority: int, task: "asyncio.Task[str]") -> bool:
+        """Says of a request that was sent that it runs, and can be taken back by cancelling it."""
+        item = QueuedRequest(request(name, priority), self.loop.time())
+        evictable = self.flow.may_evict(item)
+        self.flow.running(_Cancellable(item, task, self.loop.time()), evictable=evictable)
+        return evictable
+
     def _changed(self) -> None:
         self._shown = None
         self.flow.wake()
+
+
+@dataclass(eq=False)
+class _Cancellable:
+    queued: QueuedRequest
+    task: "asyncio.Task[str]"
+    dispatched_at: float
+
+    def evict(self, refusal: Refusal) -> bool:
+        return self.task.cancel()
+
+    def add_end_listener(self, listener: Callable[[], object]) -> None:
+        self.task.add_done_callback(lambda task: listener())

@@ -341,3 +341,33 @@ async def _play(actions: list[tuple[str, float, int]]) -> None:
     assert len(ended) == len(set(ended)), "an outcome is reported once"
     assert sum(endpoint.in_flight for endpoint in pool.candidates()) == 0
     assert pool.flow._pending == 0
+
+
+@virtual
+async def test_a_running_sheddable_request_makes_room_for_a_critical_one() -> None:
+    class Newest:
+        def eviction_rank(self, item: QueuedRequest, dispatched_at: float) -> tuple[float, ...]:
+            return (-dispatched_at,)
+
+        def evictable(self, item: QueuedRequest) -> bool:
+            return item.request.priority < 0
+
+    policy = Newest()
+    pool = Pool(
+        made=settings(
+            enable_eviction=True,
+            eviction_order=Named(policy, "order"),
+            eviction_filter=Named(policy, "filter"),
+            max_evicted_share=1.0,
+        )
+    )
+    background = pool.send("background", -1, 100.0)
+    await asyncio.sleep(1.0)
+    running = pool.run("background", -1, background)
+    assert running
+    critical = pool.send("critical", 9, 1.0)
+    begun = pool.loop.time()
+    assert await critical == "served"
+    assert pool.loop.time() - begun == pytest.approx(1.0, abs=0.05)
+    assert pool.heard.evictions[0] == "revoked -1"
+    assert background.cancelled()

@@ -5,8 +5,17 @@ from collections.abc import Callable, Sequence
 from turnout.epp.flowcontrol import outcomes
 from turnout.epp.flowcontrol.guard import Guard
 from turnout.epp.flowcontrol.saturation import SaturationGauge
-from turnout.epp.requests.admission import Admission
-from turnout.framework import CycleState, Endpoint, InferenceRequest, Named, PluginError, Refusal, SaturationDetector
+from turnout.epp.requests.admission import Admission, RunningRequest
+from turnout.framework import (
+    CycleState,
+    Endpoint,
+    InferenceRequest,
+    Named,
+    PluginError,
+    QueuedRequest,
+    Refusal,
+    SaturationDetector,
+)
 
 SATURATED = 1.0
 _AT_ONCE = Admission()
@@ -43,3 +52,10 @@ class LegacyAdmission:
     def endpoints_for(self, request: InferenceRequest, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """All of them."""
         return endpoints
+
+    def may_evict(self, item: QueuedRequest) -> bool:
+        """Nobody waits, so nobody has to go."""
+        return False
+
+    def running(self, request: RunningRequest, *, evictable: bool) -> None:
+        """Nothing is kept."""

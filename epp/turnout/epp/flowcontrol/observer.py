@@ -7,7 +7,23 @@ from turnout.epp.flowcontrol.saturation import Saturation
 from turnout.framework import InferenceRequest
 
 
-class FlowObserver(Protocol):
+class EvictionObserver(Protocol):
+    """Hears of each step of an eviction once. Implementations neither block nor raise."""
+
+    def revoked(self, priority: int) -> None:
+        """A running request of this priority was taken back."""
+        ...
+
+    def reclaiming(self, target: int, pending: int) -> None:
+        """So many requests have to end for the waiting one, and so many were taken back for it and are not seen yet."""
+        ...
+
+    def confirmed(self, seconds: float, *, in_time: bool) -> None:
+        """What was taken back shows as room, after so long; or it did not within ten seconds."""
+        ...
+
+
+class FlowObserver(EvictionObserver, Protocol):
     """Hears of each step once. Implementations neither block nor raise."""
 
     def entered(self, request: InferenceRequest, seconds: float) -> None:
@@ -48,3 +64,12 @@ class Unobserved:
 
     def saturated(self, saturation: Saturation) -> None:
         """The pool as it was found."""
+
+    def revoked(self, priority: int) -> None:
+        """A running request was taken back."""
+
+    def reclaiming(self, target: int, pending: int) -> None:
+        """So many requests have to end."""
+
+    def confirmed(self, seconds: float, *, in_time: bool) -> None:
+        """What was taken back shows, or does not."""

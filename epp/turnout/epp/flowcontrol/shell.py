@@ -17,6 +17,7 @@ from turnout.epp.flowcontrol import outcomes
 from turnout.epp.flowcontrol.controller import FlowController
 from turnout.epp.flowcontrol.deadlines import deadline_of
 from turnout.epp.flowcontrol.entry import Entry
+from turnout.epp.flowcontrol.eviction import Evictions
 from turnout.epp.flowcontrol.guard import Guard
 from turnout.epp.flowcontrol.lane import Lane
 from turnout.epp.flowcontrol.limits import Limits
@@ -27,7 +28,7 @@ from turnout.epp.flowcontrol.policies import Policies
 from turnout.epp.flowcontrol.rules import LaneBook, served_by
 from turnout.epp.flowcontrol.saturation import Saturation, SaturationGauge, with_pending
 from turnout.epp.flowcontrol.turns import Held, LaneView, next_turn
-from turnout.epp.requests.admission import Admission
+from turnout.epp.requests.admission import Admission, RunningRequest
 from turnout.framework import CycleState, Endpoint, InferenceRequest, PluginError, QueuedRequest, QueueOutlook, Refusal
 
 TICK_SECONDS = 0.01
@@ -76,6 +77,7 @@ class FlowControl:
         """What was held back when somebody's turn was looked for last."""
         limits = Limits(settings)
         self.controller = FlowController(limits, Policies(limits, report))
+        self._evictions = Evictions(settings, observer, Guard(report))
         self._use(settings)
 
     @property
@@ -88,6 +90,7 @@ class FlowControl:
         if settings == self.settings:
             return
         self._use(settings)
+        self._evictions.configure(settings)
         limits = Limits(settings)
         policies = Policies(limits, self._report)
         self.controller.rebuild(limits, policies, self._lane_of, self._clock())
@@ -122,6 +125,15 @@ class FlowControl:
         """Those that serve the request's lane."""
         rule = self._book.rule_of(request)
         return endpoints if rule is None else served_by(rule, endpoints)
+
+    def may_evict(self, item: QueuedRequest) -> bool:
+        """Whether the request may be taken back while it runs."""
+        return self._evictions.may_evict(item)
+
+    def running(self, request: RunningRequest, *, evictable: bool) -> None:
+        """A request that was admitted has been sent to its endpoint."""
+        if self.settings.enable_eviction:
+            self._evictions.running(request, evictable=evictable)
 
     def wake(self) -> None:
         """The load of the pool has changed."""
@@ -284,13 +296,20 @@ class FlowControl:
             if isinstance(turn, Entry):
                 self.held = ()
                 self._held_until = 0.0
+                self._evictions.made_room(now)
                 self._dispatch(turn, now)
                 self.wake()
             else:
                 self.held = turn
                 self._held_until = now + HELD_SECONDS
+                self._make_room(now)
             self._observer.cycle(self._clock() - started)
         self._arm()
+
+    def _make_room(self, now: float) -> None:
+        if self.settings.enable_eviction:
+            in_flight = sum(endpoint.in_flight for endpoint in self._pool.candidates())
+            self._evictions.make_room(self.held, in_flight + self._pending, now)
 
     def _view(self, lane: Lane, now: float) -> LaneView:
         endpoints = self._book.endpoints(lane.name, self._pool.candidates())

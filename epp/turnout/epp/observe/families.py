@@ -36,6 +36,7 @@ STREAMED_TOKEN = (
 BETWEEN_TOKENS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2)
 FAST = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 PROCESSING = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+CONFIRMED = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 QUEUED = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 STREAM = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600)
 
@@ -104,6 +105,12 @@ HISTOGRAMS = (
     ),
     HistogramSpec("flow_control_dispatch_cycle_duration_seconds", "Time of one look for whose turn it is.", (), FAST),
     HistogramSpec(
+        "flow_control_revocation_confirmation_seconds",
+        "From an eviction until its room was seen.",
+        ("inference_pool",),
+        CONFIRMED,
+    ),
+    HistogramSpec(
         "flow_control_request_enqueue_duration_seconds",
         "Time that putting a request into the queue took.",
         ("fairness_id", "priority", "outcome"),
@@ -118,6 +125,14 @@ COUNTERS = (
     CellSpec(
         "flow_control_requests_total", "Requests by the end of their wait.", ("outcome", "priority", "inference_pool")
     ),
+    CellSpec(
+        "flow_control_revocations_issued_total", "Running requests that were evicted.", ("priority", "inference_pool")
+    ),
+    CellSpec(
+        "flow_control_revocations_total",
+        "Evictions by whether their room was seen in time.",
+        ("outcome", "inference_pool"),
+    ),
     CellSpec("plugin_errors_total", "Failed calls of plugins.", ("extension_point", "plugin_name")),
 )
 
@@ -126,6 +141,8 @@ GAUGES = (
     CellSpec("flow_control_queue_bytes", "Bytes of the bodies of requests that wait.", QUEUE_LABELS),
     CellSpec("flow_control_pool_saturation", "How full the pool is; 1 is the set point.", ("inference_pool", "stage")),
     CellSpec("request_running", "Requests sent to an endpoint that have not ended.", REQUEST_LABELS),
+    CellSpec("flow_control_reclaim_target", "Running requests that have to end.", ("inference_pool",)),
+    CellSpec("flow_control_pending_reclaim", "Evicted requests whose room was not seen yet.", ("inference_pool",)),
     CellSpec("info", "Always 1; the labels say what is running.", ("commit", "build_ref")),
 )
 

@@ -94,6 +94,23 @@ class FlowMetrics:
         if saturation.prefill is not None:
             family.child(self._pool, "prefill").value = saturation.prefill
 
+    def revoked(self, priority: int) -> None:
+        """Counts a running request that was taken back."""
+        family = self._families.counters["flow_control_revocations_issued_total"]
+        family.child(str(priority), self._pool).value += 1
+
+    def reclaiming(self, target: int, pending: int) -> None:
+        """Shows what is to end, and what was taken back for it."""
+        self._families.gauges["flow_control_reclaim_target"].child(self._pool).value = target
+        self._families.gauges["flow_control_pending_reclaim"].child(self._pool).value = pending
+
+    def confirmed(self, seconds: float, *, in_time: bool) -> None:
+        """Counts evictions whose room was seen, or not."""
+        outcome = "confirmed" if in_time else "timed_out"
+        self._families.counters["flow_control_revocations_total"].child(outcome, self._pool).value += 1
+        family = self._families.histograms["flow_control_revocation_confirmation_seconds"]
+        family.child(self._pool).observe(seconds)
+
     def _of(self, request: InferenceRequest) -> _QueueSeries:
         key = (request.fairness_id, request.priority, request.model, request.target_model)
         return self._series.get(key) or self._folded(key)

@@ -3,7 +3,29 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from turnout.framework import CycleState, Endpoint, InferenceRequest, Refusal
+from turnout.framework import CycleState, Endpoint, InferenceRequest, QueuedRequest, Refusal
+
+
+class RunningRequest(Protocol):
+    """A dispatched request, until its end."""
+
+    @property
+    def queued(self) -> QueuedRequest:
+        """The request as policies see it."""
+        ...
+
+    @property
+    def dispatched_at(self) -> float:
+        """When it was sent to its endpoint, in seconds on the caller's clock."""
+        ...
+
+    def evict(self, refusal: Refusal) -> bool:
+        """Takes it back; False where that is impossible. Its end listeners have been called when this returns."""
+        ...
+
+    def add_end_listener(self, listener: Callable[[], object]) -> None:
+        """Has it called once, when the request has ended."""
+        ...
 
 
 class Admission:
@@ -37,4 +59,12 @@ class AdmissionControl(Protocol):
 
     def endpoints_for(self, request: InferenceRequest, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """Those of the endpoints that may serve the request; the same sequence where nothing is ruled out."""
+        ...
+
+    def may_evict(self, item: QueuedRequest) -> bool:
+        """Whether the request may be taken back while it runs, so that its stream has to stay open."""
+        ...
+
+    def running(self, request: RunningRequest, *, evictable: bool) -> None:
+        """A request that was admitted has been sent to its endpoint."""
         ...

@@ -29,6 +29,7 @@ from turnout.framework import (
     Named,
     NoEndpointsError,
     PluginError,
+    QueuedRequest,
     Refusal,
     RefusalKind,
     SchedulingResult,
@@ -320,7 +321,9 @@ class Director:
             accounting=self._pool.dispatched(result.endpoint.name),
             parser=intake.parser,
             rewrites_response=intake.body is not None,
+            evictable=self.admission.may_evict(QueuedRequest(request, request.received_at, state=state)),
         )
+        self.admission.running(dispatch, evictable=dispatch.evictable)
         self._observer.dispatched(request, result.endpoint, self._clock() - request.received_at)
         try:
             headers = self._account(pipeline, request, state, result)
