@@ -12,6 +12,7 @@ import tempfile
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 
@@ -48,6 +49,8 @@ from turnout.framework import (
 )
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
 from turnout.plugins.prefix_cache.approximate import ApproxPrefixCacheProducer
+from turnout.plugins.sla.targets import SlaTarget
+from turnout.plugins.sla.tracker import SlaTracker
 from turnout.plugins.tokens.producer import TokenizerFiles, TokenProducer, VllmRenderer
 
 Row = Sequence[str]
@@ -227,7 +230,12 @@ def _read_at_a_scrape() -> CollectorRegistry:
     registry.register(PoolGauges("", "pool", _OnePool()))
     errors = ScrapeCounters(poll_errors=Counter(source=1), extract_errors=Counter({("source", "extractor"): 1}))
     registry.register(ScrapeErrors("", errors, str))
-    plugins = {"prefix": _compared_producer(), "load": _loaded_producer(), **_token_producers()}
+    plugins = {
+        "prefix": _compared_producer(),
+        "load": _loaded_producer(),
+        **_token_producers(),
+        "sla": _tracker(),
+    }
     registry.register(PluginReadings("", lambda: plugins, str, _unexpected))
     return registry
 
@@ -253,6 +261,14 @@ def _loaded_producer() -> InFlightLoadProducer:
     state, result = _dispatched()
     producer.pre_request(InferenceRequest("r"), state, result)
     return producer
+
+
+def _tracker() -> SlaTracker:
+    tracker = SlaTracker([SlaTarget("t", "ttft", 99.0, timedelta(seconds=1))])
+    _, result = _dispatched()
+    end = Completion(result.endpoint, Termination.NATURAL, 200, first_byte_seconds=0.5)
+    tracker.response_complete(InferenceRequest("r"), CycleState(), end)
+    return tracker
 
 
 def _dispatched() -> tuple[CycleState, SchedulingResult]:
