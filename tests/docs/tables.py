@@ -12,6 +12,7 @@ import tempfile
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 
@@ -51,6 +52,8 @@ from turnout.plugins.fairness.program_aware import ProgramAwareFairness
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
 from turnout.plugins.prefix_cache.approximate import ApproxPrefixCacheProducer
 from turnout.plugins.saturation.utilization import UtilizationDetector
+from turnout.plugins.sla.targets import SlaTarget
+from turnout.plugins.sla.tracker import SlaTracker
 from turnout.plugins.tokens.producer import TokenizerFiles, TokenProducer, VllmRenderer
 
 Row = Sequence[str]
@@ -238,6 +241,7 @@ def _read_at_a_scrape() -> CollectorRegistry:
         **_token_producers(),
         "detector": UtilizationDetector(),
         "programs": _fairness_with_a_program(),
+        "sla": _tracker(),
     }
     registry.register(PluginReadings("", lambda: plugins, str, _unexpected))
     return registry
@@ -270,6 +274,12 @@ def _fairness_with_a_program() -> ProgramAwareFairness:
     policy = ProgramAwareFairness()
     policy.request_dispatched(QueuedRequest(InferenceRequest("r"), 0.0), 0, 0.0)
     return policy
+def _tracker() -> SlaTracker:
+    tracker = SlaTracker([SlaTarget("t", "ttft", 99.0, timedelta(seconds=1))])
+    _, result = _dispatched()
+    end = Completion(result.endpoint, Termination.NATURAL, 200, first_byte_seconds=0.5)
+    tracker.response_complete(InferenceRequest("r"), CycleState(), end)
+    return tracker
 
 
 def _dispatched() -> tuple[CycleState, SchedulingResult]:

@@ -1,8 +1,11 @@
 import asyncio
+import io
 import json
 
 import pytest
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from turnout.epp.cli import screen
 
@@ -35,3 +38,25 @@ def test_a_coroutine_runs_on_uvloop() -> None:
         return type(asyncio.get_running_loop()).__module__
 
     assert screen.run_loop(loop_module()) == "uvloop"
+
+
+@pytest.mark.parametrize("seconds", [None, 1.0, 3600.0])
+def test_a_watch_within_its_bounds_is_fine(seconds: float | None) -> None:
+    screen.check_watch(seconds)
+
+
+def test_what_is_repainted_takes_the_place_of_what_was_there_and_is_no_wider_than_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.StringIO()
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(screen, "stdout", Console(file=written, force_terminal=True))
+    with screen.repainted() as paint:
+        paint(Text("first\nof two lines"))
+        before = len(written.getvalue())
+        paint(Text("second " + "x" * 30))
+        painted = written.getvalue()[before:]
+    # Two lines are erased, then one is written, with an ellipsis where it was cut.
+    assert painted.count("\x1b[2K") == 2
+    assert "second xxxxxxxxxxxx\N{HORIZONTAL ELLIPSIS}" in painted

@@ -40,6 +40,16 @@ def test_compliance_and_burn_rate(verdicts: list[Verdict], compliance: float | N
         assert window.burn_rate == pytest.approx(burn_rate)
 
 
+@pytest.mark.parametrize(("percentile", "requests"), [(50.0, 2), (90.0, 10), (99.0, 100), (99.9, 1000)])
+def test_exactly_as_promised_does_not_burn_and_one_more_does(percentile: float, requests: int) -> None:
+    ledger = Ledger(SlaTarget("t", "ttft", percentile, timedelta(seconds=1)))
+    for verdict in [*[IN_TIME] * (requests - 1), LATE]:
+        ledger.enter(verdict, 0.0)
+    assert not ledger.status(0.0, 0.0).is_burning
+    ledger.enter(LATE, 0.0)
+    assert ledger.status(0.0, 0.0).is_burning
+
+
 def test_the_long_window_is_twelve_times_the_short_one() -> None:
     status = ledger_of(LATE).status(125.0, 0.0)
     assert (status.short.seconds, status.short.requests, status.short.burn_rate) == (120.0, 0, 0.0)

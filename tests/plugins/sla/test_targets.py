@@ -57,9 +57,11 @@ def test_loads_and_factors_have_ranges(parameters: dict[str, float], problem: st
     [
         pytest.param({"name": ""}, "name must have 1 to 100 characters, got 0", id="no name"),
         pytest.param({"name": "x" * 101}, "name must have 1 to 100 characters, got 101", id="long name"),
-        pytest.param({"percentile": 0.0}, "percentile must be above 0 and below 100, got 0.0", id="no request"),
-        pytest.param({"percentile": 100.0}, "percentile must be above 0 and below 100, got 100.0", id="no budget"),
-        pytest.param({"percentile": float("nan")}, "percentile must be above 0 and below 100, got nan", id="no number"),
+        pytest.param({"percentile": 0.0}, "percentile must be above 0 and at most 99.999, got 0.0", id="no request"),
+        pytest.param({"percentile": 100.0}, "percentile must be above 0 and at most 99.999, got 100.0", id="no budget"),
+        pytest.param(
+            {"percentile": float("nan")}, "percentile must be above 0 and at most 99.999, got nan", id="no number"
+        ),
         pytest.param({"window": timedelta(seconds=11)}, "window must be from 12 s to a day", id="short window"),
         pytest.param({"window": timedelta(days=2)}, "window must be from 12 s to a day", id="long window"),
         pytest.param({"target": timedelta(0)}, "target must be above 0", id="no time"),
@@ -101,6 +103,13 @@ def test_a_target_is_about_the_requests_that_it_selects(
     parameters: dict[str, Any], request_: InferenceRequest, *, covers: bool
 ) -> None:
     assert target(**parameters).covers(request_) is covers
+
+
+@pytest.mark.parametrize(
+    ("percentile", "budget"), [(50.0, 0.5), (90.0, 0.1), (99.0, 0.01), (99.9, 0.001), (99.999, 1e-5)]
+)
+def test_the_budget_is_exactly_what_is_left(percentile: float, budget: float) -> None:
+    assert target(percentile=percentile).budget == budget
 
 
 def test_what_is_selected_is_told() -> None:

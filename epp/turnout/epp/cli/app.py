@@ -14,6 +14,7 @@ from turnout.epp.cli.go_flags import from_go
 from turnout.epp.cli.kv_doctor import kv_doctor
 from turnout.epp.cli.replay import replay
 from turnout.epp.cli.sim_server import sim_server
+from turnout.epp.cli.status import status
 from turnout.epp.cli.up import up
 from turnout.epp.cli.validate import validate
 
@@ -31,6 +32,7 @@ def turnout(
 app.command("up")(up)
 app.command("epp")(epp)
 app.command("validate")(validate)
+app.command("status")(status)
 app.command("kv-doctor")(kv_doctor)
 app.command("sim-server")(sim_server)
 app.command("demo")(demo)

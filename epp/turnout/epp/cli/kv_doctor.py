@@ -9,8 +9,8 @@ from turnout.epp.admin.reading import PickerNotAskedError
 from turnout.epp.cli.screen import (
     EXIT_FAILURE,
     EXIT_USAGE,
+    check_watch,
     errors_as_messages,
-    fail,
     print_json,
     run_loop,
     stderr,
@@ -19,8 +19,6 @@ from turnout.epp.cli.screen import (
 from turnout.epp.doctor.examination import Examination, examine
 from turnout.epp.doctor.pages import fetch_pages
 from turnout.epp.doctor.tables import render_examination
-
-SHORTEST_WATCH, LONGEST_WATCH = 1.0, 3600.0
 
 
 def kv_doctor(
@@ -40,8 +38,7 @@ def kv_doctor(
 
     Example: turnout kv-doctor --admin-url http://127.0.0.1:9090
     """
-    if watch is not None and not SHORTEST_WATCH <= watch <= LONGEST_WATCH:
-        fail(f"--watch must be from {SHORTEST_WATCH:g} to {LONGEST_WATCH:g} seconds, not {watch:g}", EXIT_USAGE)
+    check_watch(watch)
     if watch is not None:
         run_loop(_watch(admin_url, watch, as_json=as_json))
     with errors_as_messages(ValueError, PickerNotAskedError, status=EXIT_USAGE):

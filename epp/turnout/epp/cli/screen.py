@@ -2,13 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 import typer
 import uvloop
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.live import Live
 
 T = TypeVar("T")
 
@@ -17,6 +19,8 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
+
+SHORTEST_WATCH, LONGEST_WATCH = 1.0, 3600.0
 
 
 class Settings:
@@ -34,6 +38,31 @@ def fail(message: str, status: int = EXIT_FAILURE) -> NoReturn:
     """Prints the message on standard error and ends the program."""
     stderr.print(f"turnout: {message}", style="red", markup=False)
     raise typer.Exit(status)
+
+
+def check_watch(seconds: float | None) -> None:
+    """Ends the program unless ``--watch`` is left out or within its bounds."""
+    if seconds is not None and not SHORTEST_WATCH <= seconds <= LONGEST_WATCH:
+        fail(f"--watch must be from {SHORTEST_WATCH:g} to {LONGEST_WATCH:g} seconds, not {seconds:g}", EXIT_USAGE)
+
+
+@contextmanager
+def repainted() -> Iterator[Callable[[RenderableType], None]]:
+    """Shows one thing after the other in the same place of the terminal."""
+    # Lines that the terminal wraps by itself would be miscounted.
+    console = Console(file=stdout.file, force_terminal=True, highlight=False)
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda shown: live.update(_Cropped(shown), refresh=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cropped:
+    """Cuts lines that are longer than the terminal is wide."""
+
+    shown: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(self.shown, options.update(no_wrap=True, overflow="ellipsis"))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from rich.text import Text
 from turnout.epp.doctor.examination import Examination, ExaminedEndpoint, ExaminedProducer
 from turnout.epp.doctor.pages import FoundByPlugin
 from turnout.epp.observe.labels import printable
+from turnout.epp.text_table import aligned
 from turnout.framework import Figure
 
 # What a producer from events says of its stream, in this order; shown where some endpoint has it.
@@ -43,20 +44,9 @@ def _finding(finding: FoundByPlugin) -> Text:
 
 
 def _table(endpoints: Sequence[ExaminedEndpoint]) -> list[Text]:
-    """Lines as long as they must be: a table that is squeezed into a narrow terminal cannot be read."""
     states = [name for name in STATES if any(endpoint.figures.get(name) is not None for endpoint in endpoints)]
     head = ["endpoint", "requests", "predicted", "reported / predicted", "agree", "engine hits", *states, "note"]
-    rows = [head, *([printable(cell) for cell in _cells(endpoint, states)] for endpoint in endpoints)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [Text(f"  {_line(row, widths)}", style="dim" if row is head else "") for row in rows]
-    return [*lines, Text()]
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    # Names and remarks begin at the left, figures end at the right.
-    first, *figures, last = row
-    cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(figures, widths[1:-1], strict=True))]
-    return "  ".join((*cells, last)).rstrip()
+    return [*aligned(head, [_cells(endpoint, states) for endpoint in endpoints], ("endpoint", "note")), Text()]
 
 
 def _cells(endpoint: ExaminedEndpoint, states: Sequence[str]) -> list[str]:

@@ -29,7 +29,7 @@ class Ledger:
 
     Two windows, one twelve times as long as the other, tell a budget that is spent too fast and for long from one that
     was, and from a short outage (Google, The Site Reliability Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate
-    Alerts"). Memory: 12 sketches of at most 1,408 buckets (together at most 550 KB, and 50 KB when durations lie within
+    Alerts"). Memory: 12 sketches of at most 1,408 buckets (together at most 550 kB, and 100 kB when durations lie within
     a factor of 100), and 12 pairs of counts.
     """
 
@@ -79,7 +79,7 @@ class Ledger:
         if not judged:
             return SlaWindow(seconds, 0, None, 0.0)
         missed = violated / judged
-        return SlaWindow(seconds, judged, 1.0 - missed, missed / (1.0 - self.target.percentile / 100.0))
+        return SlaWindow(seconds, judged, 1.0 - missed, missed / self.target.budget)
 
     def readings(self, now: float, load: float) -> Iterator[Reading]:
         """The same for the metrics page, with the totals of all time."""

@@ -12,6 +12,7 @@ Metric: TypeAlias = Literal["ttft", "tpot", "e2e"]
 
 SHORTEST_WINDOW = timedelta(seconds=12)
 LONGEST_WINDOW = timedelta(days=1)
+HIGHEST_PERCENTILE = 99.999
 MAX_NAME = 100
 """Characters of a target's name, which labels metrics."""
 
@@ -78,8 +79,8 @@ class SlaTarget:
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= MAX_NAME:
             raise ValueError(f"name must have 1 to {MAX_NAME} characters, got {len(self.name)}")
-        if not 0.0 < self.percentile < 100.0:
-            raise ValueError(f"percentile must be above 0 and below 100, got {self.percentile}")
+        if not 0.0 < self.percentile <= HIGHEST_PERCENTILE:
+            raise ValueError(f"percentile must be above 0 and at most {HIGHEST_PERCENTILE}, got {self.percentile}")
         if not SHORTEST_WINDOW <= self.window <= LONGEST_WINDOW:
             raise ValueError(f"window must be from 12 s to a day, got {self.window}")
         self._check_target()
@@ -93,6 +94,12 @@ class SlaTarget:
             raise ValueError("target must be given unless from_request is true")
         if self.target is None and self.relax_with_load is not None:
             raise ValueError("relax_with_load must be left out without a target")
+
+    @property
+    def budget(self) -> float:
+        """The share of the requests that may miss the target."""
+        # 100 - 99.9 is a little less than 0.1, and what is exactly as promised must not count as less.
+        return round(100.0 - self.percentile, 9) / 100.0
 
     @property
     def selects(self) -> Mapping[str, str]:
