@@ -4,7 +4,8 @@ Theory of operation. An engine that takes more requests than its KV cache holds 
 How full a cache is says the engine's page, which is a moment old. What was sent there since is not on it, and neither
 is what the engine has accepted and not begun: its waiting requests hold no blocks. Engines begin requests in the order
 in which they come, so the dispatches that the page does not contain are the last ones: all those after it was read, and
-as many as wait. Their estimates are set aside; older ones are part of what the page says.
+as many as wait (the snapshot counts those that the engine has not reported as waiting). Their estimates are set aside;
+older ones are part of what the page says.
 
 Between the moment when a request is let go and its dispatch it is not known where it will be sent. It counts at the
 endpoint that has most room, so that a place that becomes free is not given to all that wait for it.
