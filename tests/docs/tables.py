@@ -51,9 +51,11 @@ from turnout.framework import (
 from turnout.plugins.fairness.program_aware import ProgramAwareFairness
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
 from turnout.plugins.prefix_cache.approximate import ApproxPrefixCacheProducer
+from turnout.plugins.priorities.level_classifier import PriorityLevelClassifier
 from turnout.plugins.saturation.utilization import UtilizationDetector
 from turnout.plugins.sla.targets import SlaTarget
 from turnout.plugins.sla.tracker import SlaTracker
+from turnout.plugins.strategies.adaptive import AdaptiveOrderingPolicy
 from turnout.plugins.tokens.producer import TokenizerFiles, TokenProducer, VllmRenderer
 
 Row = Sequence[str]
@@ -238,6 +240,8 @@ def _read_at_a_scrape() -> CollectorRegistry:
     plugins = {
         "prefix": _compared_producer(),
         "load": _loaded_producer(),
+        "levels": PriorityLevelClassifier(),
+        "strategy": AdaptiveOrderingPolicy(),
         **_token_producers(),
         "detector": UtilizationDetector(),
         "programs": _fairness_with_a_program(),

@@ -4,12 +4,19 @@ Theory of operation. An engine that takes more requests than its KV cache holds 
 How full a cache is says the engine's page, which is a moment old. What was sent there since is not on it, and neither
 is what the engine has accepted and not begun: its waiting requests hold no blocks. Engines begin requests in the order
 in which they come, so the dispatches that the page does not contain are the last ones: all those after it was read, and
-as many as wait. Their estimates are set aside; older ones are part of what the page says.
+as many as wait (the snapshot counts those that the engine has not reported as waiting). Their estimates are set aside;
+older ones are part of what the page says.
+
+Between the moment when a request is let go and its dispatch it is not known where it will be sent. It counts at the
+endpoint that has most room, so that a place that becomes free is not given to all that wait for it.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heapreplace
 from itertools import count
+from typing import NamedTuple
 
 from turnout.framework import (
     PROMPT,
@@ -29,11 +36,29 @@ from turnout.framework import (
 
 DEFAULT_NAME = PluginName("kv-room-gate")
 
+# Longer than data producers take. A request that is not sent by then has been lost on the way.
+MAX_SECONDS_TO_DISPATCH = 30.0
+
 
 @dataclass(frozen=True, slots=True)
-class _Dispatch:
+class _Demand:
+    """The tokens that a request was expected to need, and since when it counts."""
+
     tokens: int
     at: float
+
+
+class _Room(NamedTuple):
+    """What is free at an endpoint. Negated, so that the least of a heap is the one with most room."""
+
+    minus_tokens: float
+    minus_places: float
+
+    def holds(self, tokens: int) -> bool:
+        return tokens <= -self.minus_tokens and self.minus_places <= -1
+
+    def without(self, tokens: int) -> "_Room":
+        return _Room(self.minus_tokens + tokens, self.minus_places + 1)
 
 
 class KvRoomGate:
@@ -44,11 +69,14 @@ class KvRoomGate:
     what was dispatched there and is not yet part of its report. With ``max_running_requests`` above 0 it must also
     have fewer requests than that, running or to run next. Endpoints that report no size of their cache have room.
 
+    As a filter of a profile it keeps the endpoints that have room, or all if none has: otherwise the scheduler may
+    send a request elsewhere than where the gate has seen room.
+
     A request that is too large for every endpoint, however empty, is not held back: its engine will say why. Where it
     would have to wait it is refused with 413, if not even its prompt fits. The largest cache is known from the last
     request that was next, and unknown again when the pool changes.
 
-    What is remembered is bounded by the requests in flight.
+    What is remembered is bounded by the requests in flight, and those on their way to their dispatch, for 30 s each.
 
     Raises:
         ValueError: ``expected_output_tokens`` or ``max_running_requests`` is negative, or ``safety_margin`` is not
@@ -72,20 +100,31 @@ class KvRoomGate:
             raise ValueError(f"max_running_requests must be at least 0, got {max_running_requests}")
         self._expected_output_tokens = expected_output_tokens
         self._usable_share = 1.0 - safety_margin
-        self._max_running_requests = max_running_requests
+        self._max_running_requests = max_running_requests or math.inf
+        self._let_go_key = StateKey[int]("kv-room-let-go", producer=name)
         self._dispatch_key = StateKey[tuple[int, tuple[str, ...]]]("kv-room-dispatch", producer=name)
         self._numbers = count()
-        # By endpoint and number of the dispatch, oldest first; endpoints without any have no entry.
-        self._dispatches: dict[str, dict[int, _Dispatch]] = {}
+        # By number, oldest first: those let go and not sent yet, and by endpoint those sent and not ended.
+        self._let_go: dict[int, _Demand] = {}
+        self._dispatches: dict[str, dict[int, _Demand]] = {}
         self._largest_cache: int | None = None
 
+    # --- before the dispatch -----------------------------------------------------------------------------
+
     def fits(self, item: QueuedRequest, endpoints: Sequence[Endpoint], now: float) -> bool:
-        sizes = [endpoint.metrics.cache_num_blocks * endpoint.metrics.cache_block_size for endpoint in endpoints]
+        sizes = [_cache_tokens(endpoint) for endpoint in endpoints]
         self._largest_cache = max(sizes) if sizes and min(sizes) > 0 else None
         needed = self._needed(item.request, item.state)
         if self._largest_cache is not None and needed > self._largest_cache * self._usable_share:
             return True
-        return any(self._has_room(endpoint, size, needed) for endpoint, size in zip(endpoints, sizes, strict=True))
+        rooms = [self._room(endpoint) for endpoint in endpoints]
+        return any(room.holds(needed) for room in self._without_those_let_go(rooms, now))
+
+    def request_dispatched(self, item: QueuedRequest, priority: int, now: float) -> None:
+        """Counts a request that was let go, until it is sent or refused."""
+        number = next(self._numbers)
+        self._let_go[number] = _Demand(self._needed(item.request, item.state), now)
+        item.state.write(self._let_go_key, number)
 
     def entry_refusal(self, item: QueuedRequest, outlook: QueueOutlook, now: float) -> Refusal | None:
         largest, prompt_tokens = self._largest_cache, item.state.get(PROMPT, Prompt()).tokens
@@ -98,14 +137,25 @@ class KvRoomGate:
         """Forgets how large the largest cache is."""
         self._largest_cache = None
 
+    def filter(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        needed = self._needed(request, state)
+        return [endpoint for endpoint in endpoints if self._room(endpoint).holds(needed)] or endpoints
+
+    # --- from the dispatch to the end --------------------------------------------------------------------
+
     def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> None:
         """Sets the request's tokens aside at the destination and at the first endpoint of every other profile."""
+        self._let_go.pop(state.get(self._let_go_key, -1), None)
         others = (profile.picked[0].name for profile in result.profiles.values())
         names = tuple(dict.fromkeys((result.endpoint.name, *others)))
-        number, dispatch = next(self._numbers), _Dispatch(self._needed(request, state), state.now)
+        number, demand = next(self._numbers), _Demand(self._needed(request, state), state.now)
         for name in names:
-            self._dispatches.setdefault(name, {})[number] = dispatch
+            self._dispatches.setdefault(name, {})[number] = demand
         state.write(self._dispatch_key, (number, names))
+
+    def request_refused(self, request: InferenceRequest, state: CycleState, refusal: Refusal) -> None:
+        """The request will not be sent."""
+        self._let_go.pop(state.get(self._let_go_key, -1), None)
 
     def response_complete(self, request: InferenceRequest, state: CycleState, completion: Completion) -> None:
         """The request holds nothing any more."""
@@ -116,31 +166,44 @@ class KvRoomGate:
             if not dispatches:
                 self._dispatches.pop(name, None)
 
+    # --- the arithmetic ----------------------------------------------------------------------------------
+
     def _needed(self, request: InferenceRequest, state: CycleState) -> int:
         allowed, expected = request.max_output_tokens, self._expected_output_tokens
         output = expected if allowed is None else max(0, min(allowed, expected))
         return max(0, state.get(PROMPT, Prompt()).tokens) + output
 
-    def _has_room(self, endpoint: Endpoint, size: int, needed: int) -> bool:
-        unreported = self._unreported(endpoint)
-        if self._is_busy(endpoint, len(unreported)):
-            return False
+    def _room(self, endpoint: Endpoint) -> _Room:
+        metrics, unreported = endpoint.metrics, self._unreported(endpoint)
+        to_run = metrics.running_requests + max(metrics.waiting_queue_size, len(unreported))
+        size = _cache_tokens(endpoint)
         if size <= 0:
-            return True
-        free = size * (self._usable_share - endpoint.metrics.kv_cache_utilization)
-        return needed + sum(unreported) <= free
-
-    def _is_busy(self, endpoint: Endpoint, unreported: int) -> bool:
-        metrics = endpoint.metrics
-        to_run = metrics.running_requests + max(metrics.waiting_queue_size, unreported)
-        return 0 < self._max_running_requests <= to_run
+            return _Room(-math.inf, to_run - self._max_running_requests)
+        free = size * (self._usable_share - metrics.kv_cache_utilization)
+        return _Room(sum(unreported) - free, to_run - self._max_running_requests)
 
     def _unreported(self, endpoint: Endpoint) -> list[int]:
         """The tokens of each dispatch that the endpoint's report does not contain, latest first."""
         found: list[int] = []
-        reported_at = endpoint.metrics.observed_at.get("kv_cache_utilization", float("-inf"))
+        reported_at = endpoint.metrics.observed_at.get("kv_cache_utilization", -math.inf)
         for dispatch in reversed(self._dispatches.get(endpoint.name, {}).values()):
             if dispatch.at < reported_at and len(found) >= endpoint.metrics.waiting_queue_size:
                 break
             found.append(dispatch.tokens)
         return found
+
+    def _without_those_let_go(self, rooms: list[_Room], now: float) -> Iterable[_Room]:
+        """What is left when each request that is on its way takes the largest room."""
+        lost = [number for number, demand in self._let_go.items() if now - demand.at > MAX_SECONDS_TO_DISPATCH]
+        for number in lost:
+            del self._let_go[number]
+        if rooms and self._let_go:
+            heapify(rooms)
+            for demand in sorted((demand.tokens for demand in self._let_go.values()), reverse=True):
+                heapreplace(rooms, rooms[0].without(demand))
+        return rooms
+
+
+def _cache_tokens(endpoint: Endpoint) -> int:
+    """The size of an endpoint's KV cache in tokens; 0 if it does not report it."""
+    return endpoint.metrics.cache_num_blocks * endpoint.metrics.cache_block_size

@@ -155,8 +155,9 @@ def _in_order(items: Sequence[QueuedRequest], strategy: Strategy, now: float) ->
 def _sort_key(
     item: QueuedRequest, effective: EffectivePriority, rank: float, now: float
 ) -> tuple[bool, float, int, float, float]:
-    overdue = effective.overdue_at <= now
-    return not overdue, effective.overdue_at if overdue else 0.0, -effective.priority, rank, item.enqueued_at
+    if effective.overdue_at <= now:
+        return False, effective.overdue_at, 0, 0.0, item.enqueued_at
+    return True, 0.0, -effective.priority, rank, item.enqueued_at
 
 
 def _assign(
