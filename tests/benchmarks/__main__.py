@@ -19,6 +19,7 @@ from .latency import added_latency
 from .parsing import body_parsing
 from .precise import precise_producer
 from .prefix import prefix_producer
+from .queueing import queue_depth, queue_throughput
 from .report import as_json, table
 from .scraping import idle_scraping
 from .streams import open_streams
@@ -32,6 +33,8 @@ CASES: Mapping[str, Run] = {
     "parse": body_parsing,
     "latency": added_latency,
     "throughput": throughput,
+    "queue": queue_depth,
+    "queued": queue_throughput,
     "streams": open_streams,
     "scraping": idle_scraping,
 }

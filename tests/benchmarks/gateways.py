@@ -47,7 +47,11 @@ async def gateways(*modes: str) -> AsyncIterator[Gateways]:
 
 def _options(mode: str, endpoints: tuple[Address, ...], epp_port: int) -> GatewayOptions:
     cluster: Cluster = Balanced(endpoints, "round-robin") if mode == ROUND_ROBIN else OverrideHost(endpoints)
-    body: RequestBodyMode = "full-duplex" if mode == FULL_DUPLEX else "buffered"
+    return gateway_options(cluster, "full-duplex" if mode == FULL_DUPLEX else "buffered", epp_port)
+
+
+def gateway_options(cluster: Cluster, body: RequestBodyMode, epp_port: int) -> GatewayOptions:
+    """An Envoy on free ports of this machine."""
     port, admin = free_ports(2)
     listen, epp = Address(LOOPBACK, port), Address(LOOPBACK, epp_port)
     return GatewayOptions(cluster, listen=listen, admin_port=admin, epp=epp, request_body=body)

@@ -105,7 +105,7 @@ class RankedFairnessPolicy(Protocol):
 
 @runtime_checkable
 class DispatchAccounting(Protocol):
-    """A policy that learns what was dispatched. Called before the flow's next head is ranked."""
+    """A fairness policy or a gate that learns what was dispatched, before the flow's next head is ranked."""
 
     def request_dispatched(self, item: QueuedRequest, priority: int, now: float) -> None:
         """The request left the band of this (effective) priority for an endpoint."""

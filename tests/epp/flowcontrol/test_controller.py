@@ -1,5 +1,6 @@
 """The queue against a naive model of it, in virtual time."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import accumulate
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from turnout.epp.flowcontrol.turns import LaneView, next_turn
 from turnout.framework import (
     NEVER,
     EffectivePriority,
+    Endpoint,
     FlowHead,
     Named,
     PluginError,
@@ -419,3 +421,22 @@ def test_a_policy_hears_of_the_dispatch_before_the_next_head_is_ranked() -> None
     queue.add("2", now=2.0)
     queue.all(3.0)
     assert ledger.heard == ["ranked 1", "dispatched 1", "ranked 2", "dispatched 2"]
+
+
+def test_a_gate_hears_of_what_it_let_go() -> None:
+    class Turnstile:
+        def __init__(self) -> None:
+            self.heard: list[tuple[str, int]] = []
+
+        def fits(self, item: QueuedRequest, endpoints: Sequence[Endpoint], now: float) -> bool:
+            return not self.heard
+
+        def request_dispatched(self, item: QueuedRequest, priority: int, now: float) -> None:
+            self.heard.append((item.request.request_id, priority))
+
+    turnstile = Turnstile()
+    queue = Queue(settings(gates=(Named(turnstile, "turnstile"),)))
+    queue.add("1", now=1.0, priority=4)
+    queue.add("2", now=1.0)
+    assert queue.all(2.0) == ["1"]
+    assert turnstile.heard == [("1", 4)]

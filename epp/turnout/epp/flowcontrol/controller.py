@@ -41,6 +41,7 @@ class FlowController:
         self._changes: list[tuple[float, int, Entry]] = []
         self._deadlines: list[tuple[float, int, Entry]] = []
         self._adapt_at = 0.0
+        self._with_target = 0
         # Tells slots with one time apart, so that entries are never compared.
         self._ticks = count()
 
@@ -69,6 +70,7 @@ class FlowController:
         self._sequence += 1
         entry = Entry(item, lane_name, self._sequence)
         self.limits.add(entry.priority, entry.size_bytes)
+        self._with_target += item.request.ttft_target is not None
         lane = self._lanes.get(lane_name)
         if lane is None:
             lane = self._lanes[lane_name] = self._new_lane(lane_name, now)
@@ -88,6 +90,7 @@ class FlowController:
         """Takes out a queued entry that goes to an endpoint."""
         lane = self._lanes[entry.lane]
         lane.dispatch(entry, now)
+        self.policies.dispatched(entry.waiting, entry.band, now)
         return self._gone(entry)
 
     def expire(self, now: float) -> Entry | None:
@@ -227,16 +230,14 @@ class FlowController:
 
     def _gone(self, entry: Entry) -> QueuedRequest:
         self.limits.remove(entry.priority, entry.size_bytes)
-        return entry.leave()
+        item = entry.leave()
+        self._with_target -= item.request.ttft_target is not None
+        return item
 
     def _mix(self, saturation: float) -> QueueMix:
-        queued = with_target = high = 0
-        for entry in self:
-            request = entry.waiting.request
-            queued += 1
-            with_target += request.ttft_target is not None
-            high += request.priority > 0
-        return QueueMix(queued, with_target / queued, high / queued, saturation)
+        queued = self.length
+        high = sum(waiting.requests for priority, waiting in self.limits.by_priority.items() if priority > 0)
+        return QueueMix(queued, self._with_target / queued, high / queued, saturation)
 
 
 def _is_due(entry: Entry, when: float) -> bool:

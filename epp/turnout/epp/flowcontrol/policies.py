@@ -8,6 +8,7 @@ from turnout.epp.flowcontrol.guard import Guard, a_number, as_many
 from turnout.epp.flowcontrol.limits import Limits
 from turnout.framework import (
     AdaptivePolicy,
+    DispatchAccounting,
     EffectivePriority,
     EffectivePriorityPolicy,
     Endpoint,
@@ -39,6 +40,11 @@ class Policies:
             for named in orderings
             if isinstance(named.plugin, EffectivePriorityPolicy)
         }
+        self._accounts = [
+            Named(named.plugin, named.name)
+            for named in limits.settings.gates
+            if isinstance(named.plugin, DispatchAccounting)
+        ]
         self._adaptive = [
             Named(named.plugin, named.name) for named in orderings if isinstance(named.plugin, AdaptivePolicy)
         ]
@@ -80,6 +86,13 @@ class Policies:
             (1.0,) * len(known),
         )
         return found[known.index(priority)], max(found)
+
+    def dispatched(self, item: QueuedRequest, band: int, now: float) -> None:
+        """Tells the gates that keep accounts what goes to an endpoint."""
+        for named in self._accounts:
+            self._guard.ask(
+                named, ExtensionPoint.DISPATCH_GATE, lambda each: each.request_dispatched(item, band, now), None
+            )
 
     def fits(self, entry: Entry, endpoints: Sequence[Endpoint], now: float) -> bool:
         """Whether every gate finds room for the request; a gate that fails is open."""
