@@ -186,9 +186,7 @@ async def _pickers(configs: Mapping[str, str]) -> AsyncIterator[Mapping[str, tup
         running = {}
         for name, config in configs.items():
             picker = await stack.enter_async_context(endpoint_picker("--config-text", config, *listed))
-            options: GatewayOptions = gateway_options(
-                OverrideHost(endpoints), "buffered", picker.announced["grpc_port"]
-            )
+            options = gateway_options(OverrideHost(endpoints), "buffered", picker.announced["grpc_port"])
             await stack.enter_async_context(EnvoyProcess(options))
             running[name] = (options.listen.port, picker)
         yield running
