@@ -11,7 +11,7 @@ from aiohttp import web
 
 from turnout.epp.gateway.options import Address
 
-Behaviour = Literal["answer", "error", "hang", "reset"]
+Behaviour = Literal["answer", "error", "hang", "hold", "reset"]
 Page = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 METRICS = b"""\
@@ -44,14 +44,15 @@ class Received:
 class ModelServer:
     """Answers every path with JSON that repeats the request's model, and says its name in `x-served-by`.
 
-    `behaviour` holds for everything but /metrics, which `page` answers. It may be stopped and started again on
-    the same port.
+    `behaviour` is for everything but /metrics, which `page` answers; with `hold` each answer waits for one of `permits`.
+    It may be stopped and started again on the same port.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.received: list[Received] = []
         self.behaviour: Behaviour = "answer"
+        self.permits = asyncio.Semaphore(0)
         self.page: Page = good_page
         self.scrapes = 0
         self.port = 0
@@ -91,6 +92,8 @@ class ModelServer:
         match self.behaviour:
             case "hang":
                 await asyncio.Event().wait()
+            case "hold":
+                await self.permits.acquire()
             case "reset":
                 assert request.transport is not None
                 request.transport.abort()
