@@ -44,8 +44,8 @@ class Received:
 class ModelServer:
     """Answers every path with JSON that repeats the request's model, and says its name in `x-served-by`.
 
-    `behaviour` is for everything but /metrics, which `page` answers; with `hold` each answer waits for one of `permits`.
-    It may be stopped and started again on the same port.
+    `behaviour` is for everything but /metrics, which `page` answers; with `hold` each answer waits for one of the
+    `permits`. It may be stopped and started again on the same port.
     """
 
     def __init__(self, name: str) -> None:
