@@ -56,6 +56,7 @@ from turnout.plugins.saturation.utilization import UtilizationDetector
 from turnout.plugins.sla.targets import SlaTarget
 from turnout.plugins.sla.tracker import SlaTracker
 from turnout.plugins.strategies.adaptive import AdaptiveOrderingPolicy
+from turnout.plugins.token_fairness.token_fairness import TokenFairnessPolicy
 from turnout.plugins.tokens.producer import TokenizerFiles, TokenProducer, VllmRenderer
 
 Row = Sequence[str]
@@ -246,6 +247,7 @@ def _read_at_a_scrape() -> CollectorRegistry:
         "detector": UtilizationDetector(),
         "programs": _fairness_with_a_program(),
         "sla": _tracker(),
+        "tenants": TokenFairnessPolicy(),
     }
     registry.register(PluginReadings("", lambda: plugins, str, _unexpected))
     return registry
