@@ -31,3 +31,20 @@ def test_envoy_is_asked_for_no_more_than_the_plugins_need(
     assert (asked.request_body, asked.response_headers, asked.response_body) == modes
     assert asked.access_log
     assert asked.max_body_bytes == options.epp.max_request_body_bytes
+
+
+@pytest.mark.parametrize(
+    ("flow_control", "gates", "kept_open"),
+    [
+        pytest.param("{enableEviction: true}", "[flowControl]", True, id="with eviction"),
+        pytest.param("{enableEviction: false}", "[flowControl]", False, id="without"),
+        pytest.param("{enableEviction: true}", "[]", False, id="flow control off"),
+    ],
+)
+def test_streams_stay_open_where_requests_may_be_taken_back(flow_control: str, gates: str, kept_open: bool) -> None:
+    text = (
+        "{apiVersion: turnout/v1, kind: EndpointPickerConfig, plugins: [{type: queue-scorer}], "
+        f"featureGates: {gates}, flowControl: {flow_control}}}"
+    )
+    options = UpOptions(Address("127.0.0.1", 8080), 9901)
+    assert gateway_options(options, load_pipeline(text), CLUSTER, 9002).eviction is kept_open

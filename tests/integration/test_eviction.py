@@ -10,15 +10,14 @@ import pytest
 from integration.evicting_picker import EvictingWorld, evicting_world
 from integration.gateways import CHAT, MODEL, chat, until
 from integration.raw_http import Http2Client
+from turnout.epp.flowcontrol.outcomes import EVICTED_WHILE_RUNNING as EVICTED
 from turnout.epp.gateway.options import RequestBodyMode
-from turnout.epp.requests.statuses import evicted
 from turnout.epp.simulator.options import SimServerOptions
 from turnout.epp.simulator.server import RunningSimServer, start_sim_server
 from turnout.framework import Termination
 
 pytestmark = pytest.mark.integration
 
-EVICTED = evicted(1.0)
 LONG = chat(max_tokens=30_000)
 LONG_STREAM = chat(max_tokens=30_000, stream=True)
 RUNNING = "vllm:num_requests_running{"

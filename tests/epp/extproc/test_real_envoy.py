@@ -11,8 +11,8 @@ import pytest
 from epp.extproc.fakes import FakeExchange, FakeHandler
 from epp.extproc.real_envoy import RawEndpoint, RawGateway, chunked, envoy_and_server, head, raw_endpoint
 from turnout.epp.extproc.session import SessionOptions
+from turnout.epp.flowcontrol.outcomes import EVICTED_WHILE_RUNNING as EVICTED
 from turnout.epp.requests.exchange import RequestBody, RequestHead, Routed, RouteOutcome
-from turnout.epp.requests.statuses import evicted
 from turnout.framework import Refusal, RefusalKind, Termination
 
 pytestmark = pytest.mark.integration
@@ -256,7 +256,6 @@ async def test_an_endpoint_that_hangs_up_shows_as_a_response_of_envoy() -> None:
         assert exchange.finished == [Termination.NATURAL]
 
 
-EVICTED = evicted(1.0)
 BEGUN = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\ntarget\r\n"
 EVERY_MODE = [*((mode, "NONE") for mode in REQUEST_MODES), *(("BUFFERED", mode) for mode in RESPONSE_MODES)]
 

@@ -21,8 +21,8 @@ from turnout.epp.extproc.health import EXT_PROC, Readiness
 from turnout.epp.extproc.server import ExtProcOptions, ExtProcServer
 from turnout.epp.extproc.session import SessionOptions
 from turnout.epp.extproc.tls import ServingTls
+from turnout.epp.flowcontrol.outcomes import EVICTED_WHILE_RUNNING as EVICTED
 from turnout.epp.gateway.accesslog import AccessLogService
-from turnout.epp.requests.statuses import evicted
 from turnout.framework import Refusal, RefusalKind
 
 PLAIN = ExtProcOptions("127.0.0.1", 0, None)
@@ -259,7 +259,7 @@ async def test_an_evicted_client_is_answered_and_the_stream_ends_in_good_order()
         await call.write(head(end=True))
         await reply(call)
         assert handler.exchange.evictor is not None
-        assert handler.exchange.evictor(evicted(1.0))
+        assert handler.exchange.evictor(EVICTED)
         told = (await reply(call)).immediate_response
         assert (told.status.code, told.details) == (429, "turnout_evicted")
         assert {option.header.key: option.header.raw_value for option in told.headers.set_headers} == {

@@ -68,6 +68,7 @@ def test_envoy_accepts_every_request_mode_without_a_warning(
             GatewayOptions(OverrideHost(TWO), response_headers=True, response_body="streamed"), id="streamed response"
         ),
         pytest.param(GatewayOptions(OriginalDst(), response_headers=True), id="response headers only"),
+        pytest.param(GatewayOptions(OverrideHost(TWO), eviction=True), id="streams that stay open"),
         pytest.param(GatewayOptions(OverrideHost(TWO), failure_mode_allow=True), id="let through without the EPP"),
     ],
 )

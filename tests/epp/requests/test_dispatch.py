@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epp.requests.fakes import CHAT, House
+from turnout.epp.flowcontrol.outcomes import EVICTED_WHILE_RUNNING as EVICTED
 from turnout.epp.requests.director import DirectorOptions
 from turnout.epp.requests.dispatch import Dispatch, LoggedEnd
 from turnout.epp.requests.exchange import RequestBody, RequestHead
 from turnout.epp.requests.openai import OpenAIParser
-from turnout.epp.requests.statuses import evicted
 from turnout.framework import Headers, Named, Refusal, Termination, Usage
 
 HEADERS = [(":path", "/v1/chat/completions"), ("x-request-id", "r1")]
@@ -210,8 +210,6 @@ async def test_statuses_that_pass_through_the_stream_are_judged_alike(status: st
 
 
 # --- eviction --------------------------------------------------------------------------------------------
-
-EVICTED = evicted(1.0)
 
 
 class Stream:

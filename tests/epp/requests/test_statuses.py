@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from turnout.epp.requests.statuses import HTTP_STATUS, error_body, evicted, http_status, response_headers
+from turnout.epp.requests.statuses import HTTP_STATUS, error_body, http_status, response_headers
 from turnout.framework import Refusal, RefusalKind
 
 
@@ -43,12 +43,3 @@ def test_headers_carry_reason_and_retry_time_when_there_are_any() -> None:
 def test_text_that_cannot_be_encoded_does_not_cost_the_client_its_answer() -> None:
     error = msgspec.json.decode(error_body(Refusal(RefusalKind.BAD_REQUEST, "no parser for: /\udcff")))["error"]
     assert error["message"] == "inference error: BadRequest - no parser for: /?"
-
-
-def test_an_evicted_client_is_told_so_and_when_to_come_back() -> None:
-    refusal = evicted(2.0)
-    assert http_status(refusal) == 429
-    assert response_headers(refusal)["x-llm-d-request-dropped-reason"] == "evicted"
-    assert response_headers(refusal)["retry-after"] == "2"
-    message = msgspec.json.decode(error_body(refusal))["error"]["message"]
-    assert message == "inference error: ResourceExhausted - request evicted by flow control"

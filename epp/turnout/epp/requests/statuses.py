@@ -32,12 +32,6 @@ def too_large(limit_bytes: int) -> Refusal:
     return Refusal(RefusalKind.TOO_LARGE, f"the request body is larger than {limit_bytes} bytes")
 
 
-def evicted(retry_after_seconds: float | None = None) -> Refusal:
-    """The refusal of a request that is taken back while it runs."""
-    message = "request evicted by flow control"
-    return Refusal(RefusalKind.RESOURCE_EXHAUSTED, message, "evicted", retry_after_seconds)
-
-
 def http_status(refusal: Refusal) -> int:
     """The status that the client gets."""
     return HTTP_STATUS[refusal.kind]
