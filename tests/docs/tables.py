@@ -278,6 +278,8 @@ def _fairness_with_a_program() -> ProgramAwareFairness:
     policy = ProgramAwareFairness()
     policy.request_dispatched(QueuedRequest(InferenceRequest("r"), 0.0), 0, 0.0)
     return policy
+
+
 def _tracker() -> SlaTracker:
     tracker = SlaTracker([SlaTarget("t", "ttft", 99.0, timedelta(seconds=1))])
     _, result = _dispatched()
