@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from epp.doctor.pickers import served
 from epp.status.pickers import endpoint, picker, target
+from turnout.epp.admin.queue_pages import QueueSources, add_queue_pages
 from turnout.epp.admin.reading import PickerNotAskedError
 from turnout.epp.admin.sla_pages import SlaSources, add_sla_pages
+from turnout.epp.flowcontrol.status import PriorityStatus, QueueStatus
 from turnout.epp.observe.events import EventHub
 from turnout.epp.status.pages import (
     BandPage,
@@ -54,6 +56,22 @@ async def test_the_page_of_promises_is_the_one_that_a_picker_writes() -> None:
     window = WindowPage(300.0, 9, 0.5, 5.0), WindowPage(3600.0, 9, 0.5, 5.0)
     assert status.targets == [TargetPage("tracker", "t", "e2e", 90.0, None, *window)]
     assert not status.is_fine
+
+
+async def test_the_page_of_the_queue_is_the_one_that_a_picker_writes() -> None:
+    band = PriorityStatus(5, 3, 300, 100, ["high", "urgent"], 2, 1.5)
+    app = picker(queue=None)
+    add_queue_pages(app, QueueSources(lambda: QueueStatus(3, 300, 1.25, "adaptive", None, [band])))
+    with served(app) as url:
+        status = await fetch_status(url)
+    assert status.queue == QueuePage(
+        enabled=True,
+        queued=3,
+        bytes=300,
+        saturation=1.25,
+        strategy="adaptive",
+        bands=[BandPage(5, "high, urgent", 3, 300, 1.5, 100, 2)],
+    )
 
 
 def unexpected(error: PluginError) -> None:

@@ -127,7 +127,7 @@ class Policies:
         """Tells every listener how full the pool is."""
         for named in self._settings.saturation_listeners:
             self._guard.ask(
-                named, ExtensionPoint.SATURATION, lambda each: each.saturation_observed(saturation, now), None
+                named, ExtensionPoint.SATURATION_LISTENER, lambda each: each.saturation_observed(saturation, now), None
             )
 
     @property

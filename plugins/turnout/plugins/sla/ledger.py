@@ -29,7 +29,7 @@ class Ledger:
 
     Two windows, one twelve times as long as the other, tell a budget that is spent too fast and for long from one that
     was, and from a short outage (Google, The Site Reliability Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate
-    Alerts"). Memory: 12 sketches of at most 1,408 buckets (together at most 550 kB, and 100 kB when durations lie within
+    Alerts"). Memory: 12 sketches of at most 1,408 buckets (at most 550 kB, and 100 kB when durations lie within
     a factor of 100), and 12 pairs of counts.
     """
 
