@@ -38,7 +38,7 @@ REPETITIONS = 3
 ORDERS: Mapping[str, str] = {
     "order of arrival": "",
     "round robin": "defaultPriorityBand: {fairnessPolicyRef: round-robin-fairness-policy}",
-    # TOKENS
+    "tokens by tenant": "defaultPriorityBand: {fairnessPolicyRef: token-fairness-policy}",
     "adaptive": "strategy: adaptive",
 }
 _CONFIG = """
