@@ -176,14 +176,20 @@ async def test_requests_beside_an_evicted_one_go_on_on_the_same_connection(
 async def test_many_are_evicted_at_once_and_each_is_accounted_once(
     world: EvictingWorld, engine: RunningSimServer
 ) -> None:
-    asking = [asyncio.create_task(world.client.post(world.url + CHAT, data=LONG)) for _ in range(30)]
+    asking = {
+        f"r{number}": asyncio.create_task(
+            world.client.post(world.url + CHAT, data=LONG, headers={"x-request-id": f"r{number}"})
+        )
+        for number in range(30)
+    }
     sent = await world.under_way(30)
     await engine_says(world, engine, RUNNING, 30)
     assert [one.evict(EVICTED) for one in sent[:20]] == [True] * 20
     assert world.in_flight == 10
-    for task in asking[20:]:
-        task.cancel()
-    done = await asyncio.gather(*asking, return_exceptions=True)
+    # They need not have come in the order in which they were sent.
+    for one in sent[20:]:
+        asking[one.request.request_id].cancel()
+    done = await asyncio.gather(*asking.values(), return_exceptions=True)
     statuses = [response.status for response in done if isinstance(response, aiohttp.ClientResponse)]
     assert statuses == [429] * len(statuses)
     await engine_says(world, engine, ABORTED, 30)
