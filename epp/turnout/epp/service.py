@@ -211,6 +211,8 @@ class EndpointPicker:
         _log_warnings(fresh)
         if _response_needs(fresh) != _response_needs(self._pipeline):
             _log.warning("plugins that read responses came or went; what the proxy sends changes at the next start")
+        if _evicts(fresh) and not _evicts(self._pipeline):
+            _log.warning("eviction was switched on; it works where the proxy keeps streams open, at the next start")
         self._pipeline = fresh
         self._director.pipeline = self._timed(fresh)
         self._admissions.configure(fresh)
@@ -355,6 +357,10 @@ class EndpointPicker:
 
 def _response_needs(pipeline: Pipeline) -> tuple[bool, bool]:
     return pipeline.reads_response_headers, pipeline.reads_response_body
+
+
+def _evicts(pipeline: Pipeline) -> bool:
+    return pipeline.flow_control is not None and pipeline.flow_control.enable_eviction
 
 
 def _log_warnings(pipeline: Pipeline) -> None:

@@ -12,7 +12,7 @@ from turnout.framework.errors import (
     SchedulingError,
 )
 from turnout.framework.events import Announce, Event, EventSource
-from turnout.framework.explain import DecisionRecord, FilterRecord, ProfileRecord, ScorerRecord, recording
+from turnout.framework.explain import DecisionRecord, FilterRecord, ProfileRecord, ScorerRecord, WaitRecord, recording
 from turnout.framework.flow_control import (
     NEVER,
     AdaptivePolicy,
@@ -23,6 +23,7 @@ from turnout.framework.flow_control import (
     EntryPolicy,
     EvictionFilterPolicy,
     EvictionOrderingPolicy,
+    ExplainedOrdering,
     FairnessPolicy,
     FlowHead,
     FlowRank,
@@ -124,6 +125,7 @@ __all__ = [
     "EventSource",
     "EvictionFilterPolicy",
     "EvictionOrderingPolicy",
+    "ExplainedOrdering",
     "ExtensionPoint",
     "Extractor",
     "FairnessPolicy",
@@ -190,6 +192,7 @@ __all__ = [
     "Termination",
     "Usage",
     "UsageLimitPolicy",
+    "WaitRecord",
     "WeightedScorer",
     "plugin_boundary",
     "recording",

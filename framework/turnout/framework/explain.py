@@ -47,12 +47,34 @@ class ProfileRecord:
     picked: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class WaitRecord:
+    """How a request waited for its turn, for ``seconds``, and why it came when it came.
+
+    ``priority`` is its own and ``effective_priority`` the one by which it was treated in the end; an ``overdue`` one
+    went before all others. ``saturation`` is that of the pool at its turn, 1 being full.
+    """
+
+    seconds: float
+    priority: int
+    effective_priority: int
+    overdue: bool
+    level: str
+    fairness_id: str
+    saturation: float
+    reason: str
+
+
 @dataclass(slots=True)
 class DecisionRecord:
-    """Why a request went where it went: one record for each profile that ran, in order."""
+    """Why a request went where it went: one record for each profile that ran, in order.
+
+    ``wait`` is None where requests do not wait.
+    """
 
     request_id: str = ""
     profiles: list[ProfileRecord] = field(default_factory=list)
+    wait: WaitRecord | None = None
 
 
 def recording(scheduler: Scheduler, record: DecisionRecord) -> Scheduler:

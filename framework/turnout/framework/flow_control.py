@@ -46,6 +46,15 @@ class OrderingPolicy(Protocol):
         ...
 
 
+@runtime_checkable
+class ExplainedOrdering(Protocol):
+    """An ordering policy that can say why a request is where it is; asked only when a decision is explained."""
+
+    def reason(self, item: QueuedRequest, now: float) -> str:
+        """One short sentence."""
+        ...
+
+
 class EffectivePriority(NamedTuple):
     """The priority by which a waiting request is treated, and when that changes.
 

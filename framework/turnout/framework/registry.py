@@ -29,6 +29,7 @@ _DISTINCTIVE: dict[type, tuple[str, ...]] = {
     interfaces.RequestRefused: ("request_refused",),
     interfaces.Parser: ("parse", "rewrite_model", "usage"),
     flow_control.OrderingPolicy: ("rank",),
+    flow_control.ExplainedOrdering: ("reason",),
     flow_control.EffectivePriorityPolicy: ("effective_priority",),
     flow_control.FairnessPolicy: ("choose",),
     flow_control.RankedFairnessPolicy: ("flow_rank",),

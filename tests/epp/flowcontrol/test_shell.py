@@ -18,7 +18,7 @@ from turnout.config import LaneSettings
 from turnout.epp.flowcontrol.outcomes import over_capacity
 from turnout.epp.requests.admission import Admission
 from turnout.epp.simulator.replay.virtual_time import run_virtually
-from turnout.framework import Headers, Named, QueuedRequest, QueueOutlook, Refusal, RefusalKind
+from turnout.framework import Headers, Named, QueuedRequest, QueueOutlook, Refusal, RefusalKind, WaitRecord
 
 NO_TTL = {"default_request_ttl": None, "no_endpoint_request_ttl": None}
 
@@ -371,3 +371,26 @@ async def test_a_running_sheddable_request_makes_room_for_a_critical_one() -> No
     assert pool.loop.time() - begun == pytest.approx(1.0, abs=0.05)
     assert pool.heard.evictions[0] == "revoked -1"
     assert background.cancelled()
+
+
+@virtual
+async def test_an_admission_says_how_the_request_waited_and_with_which_priority() -> None:
+    class Reasonable(Aging):
+        def reason(self, item: QueuedRequest, now: float) -> str:
+            return f"waited since {item.enqueued_at - 1000.0:g}"
+
+    pool = Pool(made=settings(ordering=Reasonable(step=3.0, top=9, max_wait=8.0)))
+    pool.load("a", 1)
+    waiting = asyncio.ensure_future(pool.ask(request("r", 0, "tenant", level="normal")))
+    await asyncio.sleep(1.0)
+    assert pool.flow.reprioritise("r", 2) == ""
+    await asyncio.sleep(9.0)
+    pool.load("a", -1)
+    admitted = await waiting
+    assert isinstance(admitted, Admission)
+    assert admitted.priority == 2
+    explained = admitted.explained()
+    assert explained is not None
+    assert replace(explained, seconds=round(explained.seconds, 1)) == WaitRecord(
+        10.0, 2, 5, True, "normal", "tenant", 0.0, "ordering: waited since 0; among flows: fairness"
+    )

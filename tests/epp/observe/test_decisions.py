@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 import pytest
 
 from turnout.epp.observe.decisions import DecisionLog, StoredDecision
-from turnout.framework import DecisionRecord, Endpoint, EndpointMetrics, FilterRecord, ProfileRecord, ScorerRecord
+from turnout.framework import (
+    DecisionRecord,
+    Endpoint,
+    EndpointMetrics,
+    FilterRecord,
+    ProfileRecord,
+    ScorerRecord,
+    WaitRecord,
+)
 from turnout.framework.testing import make_endpoint, make_request
 
 A, B, C = "default/a", "default/b", "default/c"
@@ -66,7 +74,20 @@ def test_a_decision_is_kept_with_everything_that_led_to_it() -> None:
             B: _idle(),
             C: _idle(),
         },
+        "wait": None,
     }
+
+
+def test_how_a_request_waited_is_kept_in_printable_words() -> None:
+    decisions = log()
+    wait = WaitRecord(2.5, 0, 5, True, "normal\n", "te\x00nant", math.inf, "fcfs")
+    decisions.add(DecisionRecord("r1", [profile(a=1.0)], wait), make_request("r1"), ENDPOINTS, 10.0)
+    found = decisions.get("r1")
+    assert found is not None
+    assert found.wait == WaitRecord(
+        2.5, 0, 5, True, "normal\N{REPLACEMENT CHARACTER}", "te\N{REPLACEMENT CHARACTER}nant", 0.0, "fcfs"
+    )
+    assert StoredDecision.from_dict(found.as_dict()) == found
 
 
 def _idle() -> dict[str, object]:

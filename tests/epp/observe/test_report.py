@@ -5,7 +5,7 @@ from rich.console import Console
 
 from turnout.epp.observe.decisions import StoredDecision, StoredEndpoint, StoredProfile, StoredScorer
 from turnout.epp.observe.report import render_decision
-from turnout.framework import FilterRecord
+from turnout.framework import FilterRecord, WaitRecord
 
 A, B, C = "default/a", "default/b", "default/c"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -42,6 +42,17 @@ def row(text: str, endpoint: str) -> list[str]:
 def test_the_head_names_request_model_and_time() -> None:
     assert shown(PROFILE).splitlines()[0] == "Request r1  model m  at 2026-01-02 03:04:05 UTC"
     assert "model alias -> m" in shown(PROFILE, model="alias")
+
+
+def test_the_wait_is_told_in_a_line() -> None:
+    wait = WaitRecord(2.5, 0, 5, True, "normal", "tenant", 0.875, "fcfs; among flows: strict")
+    console = Console(width=140, color_system=None)
+    with console.capture() as capture:
+        console.print(render_decision(StoredDecision("r1", "m", "m", WHEN, (PROFILE,), KNOWN, wait)))
+    assert capture.get().splitlines()[1].rstrip() == (
+        "Waited 2.500 s with priority 0 (normal), counted as 5, overdue in flow tenant; pool 88% full; "
+        "fcfs; among flows: strict"
+    )
 
 
 def test_each_filter_has_its_verdict() -> None:

@@ -8,3 +8,5 @@ def test_an_admission_is_settled_once() -> None:
     admission.settled()
     assert calls == ["settled"]
     Admission().settled()
+    assert Admission().explained() is None
+    assert Admission().priority is None

@@ -9,7 +9,7 @@ requests which ran within the last minute at most a stated share is lost.
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from turnout.config import FlowControlSettings
 from turnout.epp.flowcontrol.guard import Guard
@@ -80,8 +80,7 @@ class Evictions:
         if self._pending or now < self._quiet_until or not self._candidates or not in_flight:
             return 0
         target = _needed(first, in_flight)
-        victims = self._victims(first.priority, min(target, MOST_AT_ONCE, self._allowance(now)))
-        taken = sum(self._evict(victim, now) for victim in victims)
+        taken = self._take_back(first.priority, min(target, MOST_AT_ONCE, self._allowance(now)), now)
         if taken:
             self._pending, self._asked_at, self._saturation = taken, now, first.saturation
             self._quiet_until = now + self._feedback
@@ -97,17 +96,19 @@ class Evictions:
         elif now - self._asked_at >= CONFIRMED_WITHIN_SECONDS:
             self._confirm(now, in_time=False)
 
-    def _evict(self, victim: RunningRequest, now: float) -> bool:
-        priority = victim.queued.request.priority
-        if not victim.evict(EVICTED_WHILE_RUNNING):
-            return False
-        self._evicted.append(now)
-        self._observer.revoked(priority)
-        return True
-
-    def _victims(self, below: int, count: int) -> Sequence[RunningRequest]:
-        lower = [each for each in self._candidates if each.queued.request.priority < below]
-        return sorted(lower, key=self._rank)[:count] if count > 0 else ()
+    def _take_back(self, below: int, count: int, now: float) -> int:
+        """Evicts so many of lower priorities, in their order, passing over those that cannot be taken back."""
+        lower = [each for each in self._candidates if each.queued.request.priority < below] if count > 0 else []
+        taken = 0
+        for victim in sorted(lower, key=self._rank):
+            priority = victim.queued.request.priority
+            if victim.evict(EVICTED_WHILE_RUNNING):
+                self._evicted.append(now)
+                self._observer.revoked(priority)
+                taken += 1
+            if taken == count:
+                break
+        return taken
 
     def _rank(self, running: RunningRequest) -> tuple[float, ...]:
         item, dispatched_at = running.queued, running.dispatched_at

@@ -12,6 +12,7 @@ from turnout.framework import (
     EffectivePriority,
     EffectivePriorityPolicy,
     Endpoint,
+    ExplainedOrdering,
     ExtensionPoint,
     Named,
     OrderingPolicy,
@@ -59,6 +60,17 @@ class Policies:
         return self._guard.ask(
             ordering, ExtensionPoint.ORDERING, lambda policy: a_number(policy.rank(item, now)), item.enqueued_at
         )
+
+    def reason(self, item: QueuedRequest, band: int, now: float) -> str:
+        """Why the item's turn came when it came: its order in the flow, and who chose among the flows."""
+        settings = self._limits.band(band)
+        ordering, plugin = settings.ordering, settings.ordering.plugin
+        why = ordering.name
+        if isinstance(plugin, ExplainedOrdering):
+            explained = Named(plugin, ordering.name)
+            said = self._guard.ask(explained, ExtensionPoint.ORDERING, lambda each: str(each.reason(item, now)), "")
+            why = f"{why}: {said}" if said else why
+        return f"{why}; among flows: {settings.fairness.name}"
 
     def effective_priority(self, item: QueuedRequest, now: float) -> EffectivePriority:
         """The priority by which the item is treated: its own, unless its band's ordering policy says otherwise."""

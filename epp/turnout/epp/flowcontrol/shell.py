@@ -10,6 +10,8 @@ thousand endpoints reports its load twenty times a second.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from turnout.config import FlowControlSettings
@@ -29,7 +31,16 @@ from turnout.epp.flowcontrol.rules import LaneBook, served_by
 from turnout.epp.flowcontrol.saturation import Saturation, SaturationGauge, with_pending
 from turnout.epp.flowcontrol.turns import Held, LaneView, next_turn
 from turnout.epp.requests.admission import Admission, RunningRequest
-from turnout.framework import CycleState, Endpoint, InferenceRequest, PluginError, QueuedRequest, QueueOutlook, Refusal
+from turnout.framework import (
+    CycleState,
+    Endpoint,
+    InferenceRequest,
+    PluginError,
+    QueuedRequest,
+    QueueOutlook,
+    Refusal,
+    WaitRecord,
+)
 
 TICK_SECONDS = 0.01
 HELD_SECONDS = 0.002
@@ -119,7 +130,22 @@ class FlowControl:
             refused = await self._wait(entry)
             if refused is not None:
                 return refused
-        return Admission(self._settled)
+        explain = partial(self._explain, entry, request, state, self._clock())
+        return Admission(self._settled, explain, entry.priority)
+
+    def _explain(self, entry: Entry, request: InferenceRequest, state: CycleState, now: float) -> WaitRecord:
+        request = replace(request, priority=entry.priority)
+        item = QueuedRequest(request, entry.enqueued_at, entry.deadline, state)
+        return WaitRecord(
+            seconds=now - entry.enqueued_at,
+            priority=entry.priority,
+            effective_priority=entry.band,
+            overdue=entry.overdue_at <= now,
+            level=request.level,
+            fairness_id=request.fairness_id,
+            saturation=self.saturation.effective,
+            reason=self.controller.policies.reason(item, entry.band, now),
+        )
 
     def endpoints_for(self, request: InferenceRequest, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """Those that serve the request's lane."""

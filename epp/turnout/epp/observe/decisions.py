@@ -5,14 +5,22 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 
 import msgspec
 
 from turnout.epp.observe.labels import printable
-from turnout.framework import DecisionRecord, Endpoint, FilterRecord, InferenceRequest, ProfileRecord, ScorerRecord
+from turnout.framework import (
+    DecisionRecord,
+    Endpoint,
+    FilterRecord,
+    InferenceRequest,
+    ProfileRecord,
+    ScorerRecord,
+    WaitRecord,
+)
 
 DEFAULT_CAPACITY = 200
 # What a decision costs grows with its candidates: about 0.6 KiB each with four scorers.
@@ -67,7 +75,10 @@ class StoredEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class StoredDecision:
-    """One explained decision. ``decided_at`` is in UTC; ``endpoints`` has every candidate by name."""
+    """One explained decision. ``decided_at`` is in UTC; ``endpoints`` has every candidate by name.
+
+    ``wait`` says how the request waited for its turn; None where requests do not wait.
+    """
 
     request_id: str
     model: str
@@ -75,6 +86,7 @@ class StoredDecision:
     decided_at: datetime
     profiles: tuple[StoredProfile, ...]
     endpoints: dict[str, StoredEndpoint]
+    wait: WaitRecord | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The same as JSON types."""
@@ -143,6 +155,7 @@ class DecisionLog:
             datetime.fromtimestamp(self._wall_clock(), UTC),
             tuple(_profile(profile) for profile in record.profiles),
             {endpoint.name: _endpoint(endpoint, now) for endpoint in endpoints},
+            None if record.wait is None else _wait(record.wait),
         )
         self._kept.append(decision)
         self._candidates += len(decision.endpoints)
@@ -180,6 +193,17 @@ def _profile(record: ProfileRecord) -> StoredProfile:
         _problem(record),
         runner_up,
         margin,
+    )
+
+
+def _wait(record: WaitRecord) -> WaitRecord:
+    saturation = record.saturation if math.isfinite(record.saturation) else 0.0
+    return replace(
+        record,
+        level=printable(record.level),
+        fairness_id=printable(record.fairness_id),
+        saturation=saturation,
+        reason=printable(record.reason),
     )
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from turnout.epp.observe.decisions import StoredDecision, StoredEndpoint, StoredProfile
-from turnout.framework import FilterRecord
+from turnout.framework import FilterRecord, WaitRecord
 
 MAX_ROWS = 20
 MAX_NAMES = 6
@@ -31,11 +31,21 @@ def render_decision(decision: StoredDecision) -> RenderableType:
         f"{decision.decided_at:%Y-%m-%d %H:%M:%S} UTC",
     )
     parts: list[RenderableType] = [head]
+    if decision.wait is not None:
+        parts.append(Text(_wait(decision.wait)))
     for profile in decision.profiles:
         parts += [Text(), *_profile(profile, decision.endpoints)]
     if not decision.profiles:
         parts.append(Text("No profile ran."))
     return Group(*parts)
+
+
+def _wait(wait: WaitRecord) -> str:
+    level = f" ({wait.level})" if wait.level else ""
+    counted = f", counted as {wait.effective_priority}" if wait.effective_priority != wait.priority else ""
+    overdue = ", overdue" if wait.overdue else ""
+    waited = f"Waited {wait.seconds:.3f} s with priority {wait.priority}{level}{counted}{overdue}"
+    return f"{waited} in flow {wait.fairness_id}; pool {wait.saturation:.0%} full; {wait.reason}"
 
 
 def _model(decision: StoredDecision) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from turnout.framework import CycleState, Endpoint, InferenceRequest, QueuedRequest, Refusal
+from turnout.framework import CycleState, Endpoint, InferenceRequest, QueuedRequest, Refusal, WaitRecord
 
 
 class RunningRequest(Protocol):
@@ -29,12 +29,26 @@ class RunningRequest(Protocol):
 
 
 class Admission:
-    """A request that may go on. Until it is settled it counts as on its way to some endpoint."""
+    """A request that may go on. Until it is settled it counts as on its way to some endpoint.
 
-    __slots__ = ("_settle",)
+    ``priority`` is what was made of the request's while it waited, None if nobody asked.
+    """
 
-    def __init__(self, settle: Callable[[], None] | None = None) -> None:
+    __slots__ = ("_explain", "_settle", "priority")
+
+    def __init__(
+        self,
+        settle: Callable[[], None] | None = None,
+        explain: Callable[[], WaitRecord] | None = None,
+        priority: int | None = None,
+    ) -> None:
+        self.priority = priority
         self._settle = settle
+        self._explain = explain
+
+    def explained(self) -> WaitRecord | None:
+        """How the request waited; None where requests do not wait."""
+        return None if self._explain is None else self._explain()
 
     def settled(self) -> None:
         """The request was sent to an endpoint, or will not be. Only the first call counts."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from turnout.config import Pipeline
-from turnout.epp.requests.admission import AdmissionControl
+from turnout.epp.requests.admission import Admission, AdmissionControl
 from turnout.epp.requests.candidates import in_subset
 from turnout.epp.requests.dispatch import Accounting, Dispatch, DispatchContext, EndpointHealth
 from turnout.epp.requests.door import classified, tell_refused
@@ -186,14 +186,16 @@ class Director:
         admission = await self.admission.enter(intake.request, state, head.subset)
         if isinstance(admission, Refusal):
             return admission
+        if admission.priority not in (None, intake.request.priority):
+            intake = replace(intake, request=replace(intake.request, priority=admission.priority))
         try:
             # The pipeline of this moment: the request may have waited through a reload, and begins only here.
-            return await self._begin(self.pipeline, head, intake, state)
+            return await self._begin(self.pipeline, head, intake, state, admission)
         finally:
             admission.settled()
 
     async def _begin(
-        self, pipeline: Pipeline, head: RequestHead, intake: Intake, state: CycleState
+        self, pipeline: Pipeline, head: RequestHead, intake: Intake, state: CycleState, admission: Admission
     ) -> Dispatch | Refusal:
         request = intake.request
         candidates = self._candidates(head, request)
@@ -208,7 +210,7 @@ class Director:
             refusal = self._admit(pipeline, request, state, endpoints)
             if refusal is not None:
                 return refusal
-            result = self._schedule(pipeline, request, state, endpoints)
+            result = self._schedule(pipeline, request, state, endpoints, admission)
             return self._dispatch(pipeline, head, intake, state, result)
         except NoEndpointsError:
             return NOTHING_LEFT
@@ -286,10 +288,17 @@ class Director:
         return None
 
     def _schedule(
-        self, pipeline: Pipeline, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]
+        self,
+        pipeline: Pipeline,
+        request: InferenceRequest,
+        state: CycleState,
+        endpoints: Sequence[Endpoint],
+        admission: Admission,
     ) -> SchedulingResult:
         now = self._clock()
         record = self._decisions.start()
+        if record is not None:
+            record.wait = admission.explained()
         scheduler = pipeline.scheduler if record is None else recording(pipeline.scheduler, record)
         try:
             result = scheduler.schedule(request, state, endpoints, now)
