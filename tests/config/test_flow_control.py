@@ -154,9 +154,6 @@ def test_problems_of_all_references_come_together() -> None:
             id="lanes that nothing asks for",
         ),
         pytest.param(
-            "headOfLine: perLane", "headOfLine: perLane has no effect without lanes; add lanes", id="no lanes"
-        ),
-        pytest.param(
             "maxEvictedShare: 0.5", "maxEvictedShare: has no effect; write enableEviction: true", id="no eviction"
         ),
     ],

@@ -174,8 +174,6 @@ def _check_bands(assembly: Assembly, section: FlowControl) -> None:
 def _warn_without_effect(assembly: Assembly, section: FlowControl) -> None:
     if section.lanes and section.head_of_line == "strict":
         assembly.report.warn((*_SECTION, "lanes"), "has no effect", "write headOfLine: perLane")
-    if section.head_of_line == "perLane" and not section.lanes:
-        assembly.report.warn((*_SECTION, "headOfLine"), "perLane has no effect without lanes", "add lanes")
     if "max_evicted_share" in section.model_fields_set and not section.enable_eviction:
         assembly.report.warn((*_SECTION, "maxEvictedShare"), "has no effect", "write enableEviction: true")
 

@@ -18,11 +18,11 @@ ENDPOINTS = (
 @pytest.mark.parametrize(
     ("model", "path", "tier", "lane", "names"),
     [
-        pytest.param("m1", "/v1/completions", None, "small", "ab", id="one of the models"),
-        pytest.param("x", "/v1/embeddings", "bulk", "embed", "b", id="path and header"),
+        pytest.param("m1", "/v1/completions", None, "rule small", "ab", id="one of the models"),
+        pytest.param("x", "/v1/embeddings", "bulk", "rule embed", "b", id="path and header"),
         pytest.param("x", "/v1/embeddings", None, "all", "abc", id="the header is missing"),
         pytest.param("x", "/v1/myembeddings", "bulk", "all", "abc", id="a path is matched by whole segments"),
-        pytest.param("m2", "/v1/embeddings", "bulk", "small", "ab", id="the first rule that matches"),
+        pytest.param("m2", "/v1/embeddings", "bulk", "rule small", "ab", id="the first rule that matches"),
     ],
 )
 def test_a_lane_is_what_a_rule_matches(model: str, path: str, tier: str | None, lane: str, names: str) -> None:

@@ -394,3 +394,33 @@ async def test_an_admission_says_how_the_request_waited_and_with_which_priority(
     assert replace(explained, seconds=round(explained.seconds, 1)) == WaitRecord(
         10.0, 2, 5, True, "normal", "tenant", 0.0, "ordering: waited since 0; among flows: fairness"
     )
+
+
+@virtual
+async def test_a_time_to_live_that_is_over_at_once_is_a_refusal() -> None:
+    pool = Pool(made=settings(default_request_ttl=timedelta(microseconds=1)))
+    pool.load("a", 1)
+    pool.loop.call_later(1e-6, lambda: None)
+    refused = await pool.ask(request("r"))
+    assert isinstance(refused, Refusal)
+    assert refused.dropped_reason == "rejected-ttl-expired"
+
+
+@virtual
+async def test_a_hundred_thousand_wait_and_all_leave() -> None:
+    pool = Pool(made=settings(default_band=band(max_requests=200_000), **NO_TTL))
+    pool.load("a", 1)
+    tasks = [
+        asyncio.ensure_future(pool.ask(request(str(number), number % 5, f"tenant{number}")))
+        for number in range(100_000)
+    ]
+    await asyncio.sleep(0.001)
+    assert pool.flow.controller.length == 100_000
+    for task in tasks[:50_000]:
+        task.cancel()
+    await asyncio.wait(tasks[:50_000])
+    assert pool.flow.controller.length == 50_000
+    pool.flow.close()
+    await asyncio.wait(tasks)
+    assert pool.flow.controller.length == pool.heard.queued == 0
+    assert len(pool.heard.outcomes) == 100_000

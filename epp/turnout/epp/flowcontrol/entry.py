@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
-from turnout.framework import NEVER, EffectivePriority, QueuedRequest
+from turnout.framework import NEVER, EffectivePriority, QueuedRequest, Refusal
 
 # Stale slots are dropped when they are more than the live ones, and not before there are this many.
 _SLACK = 16
@@ -13,7 +13,8 @@ class Entry:
     """A queued request with what flow control knows of it.
 
     ``band`` is its effective priority; ``sequence`` its place in the order of arrival; ``size_bytes`` what it counts
-    against limits in bytes. Once it has left the queue ``queued`` is False and the request is let go.
+    against limits in bytes. Once it has left the queue ``queued`` is False and the request is let go; ``refusal`` says why
+    if it went nowhere.
     """
 
     __slots__ = (
@@ -27,6 +28,7 @@ class Entry:
         "priority",
         "queued",
         "rank",
+        "refusal",
         "sequence",
         "size_bytes",
         "version",
@@ -45,6 +47,7 @@ class Entry:
         self.overdue_at = NEVER
         self.deadline = NEVER
         self.queued = True
+        self.refusal: Refusal | None = None
         self.version = 0
 
     @property

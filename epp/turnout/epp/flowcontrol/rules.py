@@ -36,7 +36,8 @@ class LaneBook:
             return EVERYTHING
         rule = self.rule_of(request)
         number = self._number(subset)
-        name = f"{rule.name if rule else EVERYTHING}{number}"
+        # A rule may be named as it likes, also "all".
+        name = (f"rule {rule.name}" if rule else EVERYTHING) + number
         self._lanes.setdefault(name, (rule, subset if number else None))
         return name
 

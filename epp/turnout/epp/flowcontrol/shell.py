@@ -74,7 +74,7 @@ class FlowControl:
         self._observer = observer
         self._report = report
         self._clock = clock
-        self._waiting: dict[Entry, asyncio.Future[Refusal | None]] = {}
+        self._waiting: dict[Entry, asyncio.Future[None]] = {}
         self._subsets: dict[Entry, tuple[str, ...] | None] = {}
         self._paces: dict[str, Pace] = {}
         self._pending = 0
@@ -127,9 +127,9 @@ class FlowControl:
             self._end(entry, Outcome.REJECTED_CAPACITY, refusal)
             return refusal
         if entry.queued:
-            refused = await self._wait(entry)
-            if refused is not None:
-                return refused
+            await self._wait(entry)
+        if entry.refusal is not None:
+            return entry.refusal
         explain = partial(self._explain, entry, request, state, self._clock())
         return Admission(self._settled, explain, entry.priority)
 
@@ -258,16 +258,16 @@ class FlowControl:
         )
         return self.controller.policies.entry_refusal(entry, outlook, now)
 
-    async def _wait(self, entry: Entry) -> Refusal | None:
-        future: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
+    async def _wait(self, entry: Entry) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[entry] = future
         self._arm()
         try:
-            return await future
+            await future
         except asyncio.CancelledError:
             if entry.queued:
                 self._end(entry, Outcome.EVICTED_CONTEXT_CANCELLED, outcomes.CLIENT_LEFT)
-            elif not future.cancelled() and future.result() is None:
+            elif entry.refusal is None and not future.cancelled():
                 self._settled()
             raise
 
@@ -278,7 +278,8 @@ class FlowControl:
         now = self._clock()
         item = self.controller.withdraw(entry, now)
         self._observer.left(item.request, outcome, now - item.enqueued_at, was_queued=True)
-        self._answer(entry, refusal)
+        entry.refusal = refusal
+        self._answer(entry)
 
     def _dispatch(self, entry: Entry, now: float) -> None:
         waited = entry in self._waiting
@@ -288,16 +289,16 @@ class FlowControl:
         if waited or self._waiting:
             self._paces.setdefault(lane, Pace()).dispatched(now)
         self._observer.left(item.request, Outcome.DISPATCHED, now - item.enqueued_at, was_queued=True)
-        self._answer(entry, None)
+        self._answer(entry)
 
-    def _answer(self, entry: Entry, refusal: Refusal | None) -> None:
+    def _answer(self, entry: Entry) -> None:
         self._subsets.pop(entry, None)
         future = self._waiting.pop(entry, None)
         if future is None:
             return
         if not future.done():
-            future.set_result(refusal)
-        elif refusal is None:
+            future.set_result(None)
+        elif entry.refusal is None:
             # Cancelled, and its task has not run since: nobody else would settle the dispatch.
             self._settled()
 
