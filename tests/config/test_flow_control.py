@@ -23,7 +23,7 @@ def test_settings_of_an_empty_section_are_the_defaults_of_the_field() -> None:
         assert (found.bands, found.gates, found.entry_policies, found.lanes) == ({}, (), (), ())
         assert found.usage_limit.name == "static-usage-limit-policy"
         assert found.detector.name == "utilization-detector"
-        assert (found.enable_eviction, found.max_evicted_share) == (False, 0.1)
+        assert (found.enable_eviction, found.max_evicted_share) == (False, 1.0)
         assert (found.head_of_line, found.strategy) == ("strict", "")
 
 

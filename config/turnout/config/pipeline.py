@@ -109,7 +109,7 @@ class FlowControlSettings:
     enable_eviction: bool = False
     eviction_order: Named[EvictionOrderingPolicy] | None = None
     eviction_filter: Named[EvictionFilterPolicy] | None = None
-    max_evicted_share: float = 0.1
+    max_evicted_share: float = 1.0
     head_of_line: Literal["strict", "per-lane"] = "strict"
     lanes: tuple[LaneSettings, ...] = ()
     strategy: str = ""

@@ -146,7 +146,7 @@ class FlowControl(Section):
     strategy: Literal["fifo", "priority", "slo-aware", "cost-optimized", "adaptive"] | None = None
     head_of_line: Literal["strict", "perLane"] = Field("strict", alias="headOfLine")
     lanes: list[Lane] = []
-    max_evicted_share: Share = Field(0.1, alias="maxEvictedShare")
+    max_evicted_share: Share = Field(1.0, alias="maxEvictedShare")
 
 
 OWN_FLOW_FIELDS = ("strategy", "headOfLine", "lanes", "maxEvictedShare")

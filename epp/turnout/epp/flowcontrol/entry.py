@@ -13,8 +13,8 @@ class Entry:
     """A queued request with what flow control knows of it.
 
     ``band`` is its effective priority; ``sequence`` its place in the order of arrival; ``size_bytes`` what it counts
-    against limits in bytes. Once it has left the queue ``queued`` is False and the request is let go; ``refusal`` says why
-    if it went nowhere.
+    against limits in bytes. Once it has left the queue ``queued`` is False and the request is let go; ``refusal`` says
+    why if it went nowhere.
     """
 
     __slots__ = (
