@@ -82,7 +82,7 @@ def test_bands_that_name_one_policy_share_it() -> None:
 @pytest.mark.parametrize(
     ("words", "head_of_line", "share"),
     [
-        pytest.param("", "strict", 0.1, id="the defaults"),
+        pytest.param("", "strict", 1.0, id="the defaults"),
         pytest.param("headOfLine: strict, enableEviction: true, maxEvictedShare: 0", "strict", 0.0, id="none evicted"),
         pytest.param("headOfLine: perLane, enableEviction: true, maxEvictedShare: 1", "per-lane", 1.0, id="all"),
     ],
