@@ -89,8 +89,10 @@ class Crowd:
         """Lets everything be answered."""
         for server in self._servers:
             server.behaviour = "answer"
-            server.permits.release()
-        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+            for _ in self.tasks:
+                server.permits.release()
+        answers = await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        assert not [answer for answer in answers if isinstance(answer, Exception)]
         await self._running.pages.settled()
         assert await self.queued() == 0
 
@@ -262,5 +264,5 @@ async def test_requests_wait_through_a_reload_and_an_empty_pool(
             return crowd.received == 3 and await crowd.queued() == 0
 
         await until(all_run, "all requests under the new limit")
-        await asyncio.gather(crowd.finish())
+        await crowd.finish()
         assert crowd.served() == ["first", "second", "third"]
