@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from plugins.token_fairness.fairness_meter import FairnessMeter, Step, arrivals, scripts, weights
 from plugins.token_fairness.queue_driver import Fairness, Job, QueueDriver, counted
-from turnout.framework import PROMPT, Usage
-from turnout.framework.testing import check_signatures
+from turnout.framework import PROMPT, FlowHead, Usage
+from turnout.framework.testing import check_fairness, check_signatures
 from turnout.plugins.token_fairness.deficit_longest_prefix import DeficitLongestPrefixFairnessPolicy
 from turnout.plugins.token_fairness.token_fairness import TokenFairnessPolicy
 
@@ -130,8 +130,18 @@ def test_far_more_prompts_hit_a_small_cache_than_under_token_fairness() -> None:
     assert max(got.values()) - min(got.values()) <= 22
 
 
-def test_the_policy_has_the_methods_of_its_extension_points() -> None:
-    check_signatures(DeficitLongestPrefixFairnessPolicy())
+@given(lengths=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 5000)), min_size=1, max_size=8))
+def test_the_policy_keeps_the_contract_of_fairness_policies(lengths: list[tuple[int, int]]) -> None:
+    policy = DeficitLongestPrefixFairnessPolicy()
+    driver = QueueDriver(policy)
+    for number, (length, tokens) in enumerate(lengths):
+        for _ in range(length):
+            driver.arrive(f"t{number}", tokens, data=b"x" * tokens)
+    driver.dispatch()
+    flows = [FlowHead(tenant, flow[0].item, len(flow)) for tenant, flow in driver.flows.items()]
+    if flows:
+        check_fairness(policy, flows, driver.now)
+    check_signatures(policy)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\x00" * 3000, b"x" * 5_000_000])

@@ -1,3 +1,5 @@
+import pytest
+
 from turnout.framework import (
     PROMPT,
     Completion,
@@ -61,6 +63,33 @@ def test_weights_divide_charges_and_corrections() -> None:
     assert [tag(ledger, tenant) for tenant in "ab"] == [30.0, 240.0]
 
 
+def test_a_request_without_usage_is_over_all_the_same() -> None:
+    ledger = Ledger(NO_OUTPUT, NAME)
+    completed(ledger, dispatched(ledger, "a"), None)
+    for now in (1.0, 2.0, 3.0):
+        tag(ledger, "b", now=now)
+        completed(ledger, dispatched(ledger, "b"), None)
+    assert set(ledger._bands[0].tenants) == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("length", "tag_of_a"),
+    [
+        pytest.param(1, 200.0, id="it comes to an empty flow: the tenant begins where the others are"),
+        pytest.param(2, 20.0, id="others of the flow have waited: what came back meanwhile is the tenant's"),
+    ],
+)
+def test_a_head_that_has_just_come_may_have_others_behind_it(length: int, tag_of_a: float) -> None:
+    ledger = Ledger(NO_OUTPUT, NAME)
+    state = dispatched(ledger, "a", 300)
+    ledger.tag(FlowHead("a", item_of("a", now=-1.0), 1), 0.0)
+    for now in (1.0, 2.0, 3.0):
+        tag(ledger, "b", now=now)
+        completed(ledger, dispatched(ledger, "b"), None)
+    completed(ledger, state, Usage(20, 0))
+    assert ledger.tag(FlowHead("a", item_of("a", now=9.0), length), 9.0) == tag_of_a
+
+
 def test_a_request_that_is_dispatched_once_more_is_charged_once() -> None:
     ledger = Ledger(NO_OUTPUT, NAME)
     item = item_of("a")
@@ -100,9 +129,12 @@ def test_tenants_are_remembered_up_to_a_number_over_all_bands() -> None:
 
 def test_of_more_than_64_bands_the_oldest_begins_again_above_all_that_it_had() -> None:
     ledger = Ledger(NO_OUTPUT, NAME)
+    dispatched(ledger, "a", 700, priority=-2)
     dispatched(ledger, "a", 500, priority=-1)
-    for priority in range(64):
+    for priority in range(63):
         dispatched(ledger, "a", 100, priority)
+        dispatched(ledger, "c", 1, priority=-2)
     assert tag(ledger, "b", priority=-1) == 500.0
     assert tag(ledger, "b", priority=99) == 500.0
     assert tag(ledger, "b", priority=5) == 0.0
+    assert tag(ledger, "a", priority=-2) == 700.0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from plugins.generated import decided
 from plugins.token_fairness.queue_driver import ENDPOINT, Job, QueueDriver
 from turnout.framework import PROMPT, CycleState, InferenceRequest, Prompt, QueuedRequest
-from turnout.framework.testing import check_signatures
+from turnout.framework.testing import check_ordering
 from turnout.plugins.token_fairness.longest_prefix_ordering import LongestPrefixOrderingPolicy
 from turnout.plugins.token_fairness.token_fairness import TokenFairnessPolicy
 
@@ -83,5 +83,6 @@ def test_requests_of_one_tenant_that_begin_alike_come_together() -> None:
     assert b"".join(order) == b"xxxyzy"
 
 
-def test_the_policy_has_the_methods_of_its_extension_points() -> None:
-    check_signatures(LongestPrefixOrderingPolicy())
+@given(data=st.binary(max_size=5000), now=st.floats(0.0, 1e9))
+def test_the_policy_keeps_the_contract_of_ordering_policies(data: bytes, now: float) -> None:
+    assert check_ordering(ordering(data[:2048]), item_of(data, now), now) <= now

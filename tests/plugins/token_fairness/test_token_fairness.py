@@ -1,5 +1,6 @@
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plugins.token_fairness.fairness_meter import (
     Arrive,
@@ -13,8 +14,8 @@ from plugins.token_fairness.fairness_meter import (
     weights,
 )
 from plugins.token_fairness.queue_driver import ENDPOINT, QueueDriver, counted
-from turnout.framework import Completion, PluginName, Termination, Usage
-from turnout.framework.testing import check_signatures
+from turnout.framework import Completion, FlowHead, PluginName, Termination, Usage
+from turnout.framework.testing import check_fairness, check_signatures
 from turnout.plugins.token_fairness.token_fairness import TokenFairnessPolicy
 
 ROUNDING = 1e-6
@@ -152,8 +153,18 @@ def test_bodies_pass_for_the_usage_in_them_unless_that_is_switched_off() -> None
     assert not TokenFairnessPolicy(read_usage=False).needs_response_body
 
 
-def test_the_policy_has_the_methods_of_its_extension_points() -> None:
-    check_signatures(TokenFairnessPolicy())
+@given(lengths=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 5000)), min_size=1, max_size=8))
+def test_the_policy_keeps_the_contract_of_fairness_policies(lengths: list[tuple[int, int]]) -> None:
+    policy = TokenFairnessPolicy()
+    driver = QueueDriver(policy)
+    for number, (length, tokens) in enumerate(lengths):
+        for _ in range(length):
+            driver.arrive(f"t{number}", tokens, data=b"x" * tokens)
+    driver.dispatch()
+    flows = [FlowHead(tenant, flow[0].item, len(flow)) for tenant, flow in driver.flows.items()]
+    if flows:
+        check_fairness(policy, flows, driver.now)
+    check_signatures(policy)
 
 
 @settings(max_examples=300)

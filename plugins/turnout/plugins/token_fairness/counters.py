@@ -18,25 +18,28 @@ in every interval in which both f and g have requests waiting,
 
     |W_f - W_g| <= l_f + l_g + e_f + e_g + 2 Q
 
-as long as requests leave in the order of rank and none that waits is withdrawn. Estimates that are exact, or that are
-never corrected and count as the cost, give e = 0; with Q = 0 that is the bound of start-time fair queueing. Errors of
-other tenants do not come in. Where an e is not known: it is at most twice the largest real or estimated cost that the
-tenant has in flight at once.
+as long as requests leave in the order of rank, none that waits is withdrawn, and nobody is forgotten for want of room.
+Estimates that are exact, or that are never corrected and count as the cost, give e = 0; with Q = 0 that is the bound of
+start-time fair queueing. Errors of other tenants do not come in. Where an e is not known: it is at most twice the
+largest cost, real or estimated, that the tenant has in flight at once.
 
 Proof. Let C_f = counter_f + U_f, the counter if every request had been charged its real cost at once. A correction does
-not change C_f, a dispatch adds the real cost. So a tag that was taken at time a is C_f(a) - U_f(a), and stays so until
-the next dispatch of f, however late the corrections come: a tag that is behind the counter is wrong by no more than
-what was in flight when it was taken. This is why ranks may hold until the head changes.
-1. While f waits, whoever is dispatched has no more whole quanta than f, so the level is at most the largest tag that f
-   had in this stretch of waiting, say at a, or the level at its begin, which its first tag is not below. Hence the tag
-   of f taken at b is at least level - (U_f(b) - U_f(a)). And what was given back between a and b is credit, so while
-   f waits nobody is lifted who was not lifted at the begin of the stretch.
-2. When g was dispatched last with a tag taken at a, the level rose above that tag less Q. The next tag, taken at b, is
-   that tag + the real cost + U_g(a) - U_g(b), so it is at most level + Q + l_g + U_g(a) - U_g(b).
-3. Let s be the last dispatch of f in the interval and t its begin. At s the tag of f is less than that of g + Q. From
-   t to s the tag of f rose by W_f less the last cost, the tag of g by W_g, each less the change of its U. So W_f - W_g
-   is at most l_f + Q + (tag of g - tag of f at t) + changes of U; with 1 and 2 all the U of one flow add up to one
-   difference of two of its values, at most e. By symmetry the same holds the other way round.
+not change C_f, a dispatch adds the real cost. So a tag that is taken at time a is C_f(a) - U_f(a), and C_f stays as it
+is until the next dispatch of f, however late corrections come: a tag that the counter has left behind is wrong by no
+more than what was in flight when it was taken. This is why a rank may hold until the head changes.
+1. While f waits, whoever is dispatched has no more whole quanta in its tag than f. So the level is at most the largest
+   tag that f has had in this stretch of waiting, taken at a, say; the first one is not below the level of its time.
+   Hence the tag of f that was taken at b is at least level - (U_f(b) - U_f(a)). What was given back since a is credit,
+   so f is not lifted within the stretch, and C_f changes by dispatches only.
+2. When g is dispatched with a tag taken at a, the level rises above that tag - Q, if it was not there. The tag that g
+   takes next, at b, is that tag + the real cost + U_g(a) - U_g(b), or the level. So a tag of g is at most
+   level + Q + l_g + U_g(a) - U_g(b) with some a before b, as the level does not fall.
+3. Let t be the begin of the interval and s the last dispatch of f in it; without one, W_f = 0. The tag by which f goes
+   at s is below that of g + Q, and it is the tag of t + W_f - the last cost - the change of U_f between the times at
+   which both were taken; the tag of g at s is that of t + W_g until s - the change of U_g. So W_f - W_g is at most
+   l_f + Q + (tag of g - tag of f at t) + the change of U_f - the change of U_g. Put in 1 and 2 for the tags at t: what
+   is there of U_f adds up to one difference of two values of U_f, and so for U_g; each is at most e. By symmetry it
+   holds the other way round.
 
 What is kept. A counter that is not above the level, without credit and with nothing in flight, is what a tenant that is
 not known would get (the level, and the level only rises): it is dropped, and nothing changes. If more tenants than
