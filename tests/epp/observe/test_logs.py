@@ -148,3 +148,25 @@ def test_setup_writes_to_standard_error_and_keeps_libraries_quiet(capsys: pytest
     captured = capsys.readouterr()
     assert captured.out == ""
     assert [json.loads(line)["msg"] for line in captured.err.splitlines()] == ["shown"]
+
+
+def test_failures_of_no_request_get_a_line_a_second_with_how_many_had_none(logger: logging.Logger) -> None:
+    stream, now = written(logger, "json"), [100.0]
+    log = RefusalLog(lambda: now[0])
+    detector = PluginError("detector", ExtensionPoint.SATURATION, "it answered NaN")
+    for _ in range(500):
+        log.plugin_failed("", detector)
+    log.plugin_failed("", PluginError("order", ExtensionPoint.ORDERING, "it answered NaN"))
+    now[0] = 101.0
+    log.plugin_failed("", detector)
+    log.plugin_failed("r1", detector)
+    log.plugin_failed("r2", detector)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    errors = [line for line in lines if line["msg"] == "plugin failed"]
+    assert [(line["plugin"], line["request_id"], line.get("left_out")) for line in errors] == [
+        ("detector", "", None),
+        ("order", "", None),
+        ("detector", "", 499),
+        ("detector", "r1", None),
+        ("detector", "r2", None),
+    ]

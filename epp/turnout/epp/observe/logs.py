@@ -6,9 +6,11 @@ neither forge a line nor fill the disk.
 
 import json
 import logging
+import math
 import sys
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Literal, TextIO, TypeAlias
 
@@ -22,6 +24,7 @@ DEFAULT_VERBOSITY = 2
 MAX_MESSAGE = 4096
 MAX_FIELD = 512
 MAX_TRACEBACK = 16_384
+FAILURE_LINE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -120,8 +123,14 @@ class RefusalLog:
     """A ``RequestObserver`` that writes one line for each refused request and for each failure of a plugin.
 
     What a plugin raised may quote the prompt, so a failure's line has its type and place; the text and the
-    traceback are for verbosity 4.
+    traceback are for verbosity 4. Of failures that are no request's, such as those of a policy that is asked hundreds
+    of times a second, each plugin and extension point gets a line a second, with how many were left out.
     """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # By plugin and extension point, so bounded by the configuration: when it had a line, and failures since.
+        self._failures: dict[tuple[str, str], tuple[float, int]] = {}
 
     def scheduled(self, request: InferenceRequest, endpoint: Endpoint, seconds: float) -> None:
         """Not logged."""
@@ -150,15 +159,30 @@ class RefusalLog:
 
     def plugin_failed(self, request_id: str, error: PluginError) -> None:
         """A line with the plugin, its extension point and what it raised where."""
-        fields = {
+        left_out = 0 if request_id else self._left_out(error)
+        if left_out is None:
+            return
+        fields: dict[str, object] = {
             "request_id": request_id,
             "plugin": error.plugin,
             "extension_point": error.extension_point.value,
             **_what_happened(error),
         }
+        if left_out:
+            fields["left_out"] = left_out
         _log.error("plugin failed", extra={"fields": fields})
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug("plugin failed, in full", extra={"fields": fields}, exc_info=error)
+
+    def _left_out(self, error: PluginError) -> int | None:
+        """How many failures had no line since the last one; None when this one gets none."""
+        key, now = (error.plugin, error.extension_point.value), self._clock()
+        last, count = self._failures.get(key, (-math.inf, 0))
+        if now - last < FAILURE_LINE_SECONDS:
+            self._failures[key] = (last, count + 1)
+            return None
+        self._failures[key] = (now, 0)
+        return count
 
     def streamed(self, request: InferenceRequest, gap_seconds: float) -> None:
         """Not logged."""
