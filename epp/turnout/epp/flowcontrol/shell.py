@@ -82,14 +82,18 @@ class FlowControl:
         self._look_soon = False
         self._held_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self.saturation = Saturation(0.0)
-        """As it was found last."""
+        self._found: dict[str, Saturation] = {}
         self.held: Sequence[Held] = ()
         """What was held back when somebody's turn was looked for last."""
         limits = Limits(settings)
         self.controller = FlowController(limits, Policies(limits, report))
         self._evictions = Evictions(settings, observer, Guard(report))
         self._use(settings)
+
+    @property
+    def saturation(self) -> Saturation:
+        """That of the fullest lane when somebody's turn was looked for last."""
+        return max(self._found.values(), key=lambda found: found.effective, default=Saturation(0.0))
 
     @property
     def settings(self) -> FlowControlSettings:
@@ -143,7 +147,7 @@ class FlowControl:
             overdue=entry.overdue_at <= now,
             level=request.level,
             fairness_id=request.fairness_id,
-            saturation=self.saturation.effective,
+            saturation=self._found.get(entry.lane, Saturation(0.0)).effective,
             reason=self.controller.policies.reason(item, entry.band, now),
         )
 
@@ -254,7 +258,7 @@ class FlowControl:
             expected_wait=None if pace is None else pace.expected_wait(ahead, now),
             ahead=ahead,
             fill=self.controller.limits.fill(entry.priority),
-            saturation=self.saturation.effective,
+            saturation=self._found[lane.name].effective,
         )
         return self.controller.policies.entry_refusal(entry, outlook, now)
 
@@ -316,9 +320,12 @@ class FlowControl:
         controller.advance(now)
         self._expire(now)
         if controller.length:
+            self._found = {}
             views = [(lane, self._view(lane, now)) for lane in controller.lanes]
-            controller.policies.saturation_observed(self.saturation.effective, now)
-            controller.adapt(self.saturation.effective, now)
+            fullest = self.saturation
+            self._observer.saturated(fullest)
+            controller.policies.saturation_observed(fullest.effective, now)
+            controller.adapt(fullest.effective, now)
             turn = next_turn(views, controller.policies, now)
             if isinstance(turn, Entry):
                 self.held = ()
@@ -342,9 +349,8 @@ class FlowControl:
         endpoints = self._book.endpoints(lane.name, self._pool.candidates())
         self.controller.set_pool_empty(lane, empty=not endpoints, now=now)
         endpoints = with_pending(endpoints, self._pending)
-        self.saturation = self._gauge.read(endpoints, now)
-        self._observer.saturated(self.saturation)
-        return LaneView(endpoints, self.saturation.effective)
+        found = self._found[lane.name] = self._gauge.read(endpoints, now)
+        return LaneView(endpoints, found.effective)
 
     def _expire(self, now: float) -> None:
         while (entry := self.controller.expire(now)) is not None:
