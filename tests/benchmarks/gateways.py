@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from turnout.epp.demo.run import free_ports
+from turnout.epp.demo.gateways import free_ports
 from turnout.epp.gateway.options import Address, Balanced, Cluster, GatewayOptions, OverrideHost, RequestBodyMode
 from turnout.epp.gateway.process import EnvoyProcess
 

@@ -2,7 +2,17 @@ import pytest
 
 from turnout.config import DEFAULT_CONFIG, load_pipeline, shipped_profiles
 
-NAMES = ["bursts", "default", "llm-d-default", "load-only", "lora", "precise-prefix", "prefix-and-load", "sessions"]
+NAMES = [
+    "bursts",
+    "default",
+    "llm-d-default",
+    "load-only",
+    "lora",
+    "overload",
+    "precise-prefix",
+    "prefix-and-load",
+    "sessions",
+]
 
 
 def test_these_profiles_are_shipped() -> None:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from turnout.epp.cli.app import run
-from turnout.epp.demo.run import free_ports
+from turnout.epp.demo.gateways import free_ports
 from turnout.epp.gateway.binary import find_envoy
 from turnout.epp.gateway.eds import EdsFile
 

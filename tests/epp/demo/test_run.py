@@ -1,15 +1,11 @@
 import pytest
 
 from turnout.epp.demo import run as demo_run
-from turnout.epp.demo.run import GATEWAYS, best_assignments, free_ports, gateway, measure
+from turnout.epp.demo.run import GATEWAYS, best_assignments, gateway, measure
 from turnout.epp.demo.servers import ChildError
 from turnout.epp.demo.workload import WorkloadOptions
 
 SMALL = WorkloadOptions(duration=1.0, conversations_per_second=6.0, system_prompts=2, pause=(0.0, 0.1), turns=(2, 3))
-
-
-def test_ports_are_different() -> None:
-    assert len(set(free_ports(5))) == 5
 
 
 async def test_the_best_assignments_use_caches_like_those_of_the_servers() -> None:

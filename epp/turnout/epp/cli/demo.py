@@ -1,9 +1,10 @@
-"""`turnout demo`: the same traffic through Envoy's round robin, its least request, and Turnout."""
+"""`turnout demo`: the same traffic through several gateways, compared."""
 
 import asyncio
 import contextlib
 import json
 from collections.abc import Coroutine, Mapping
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -11,13 +12,13 @@ from typing import Annotated, TypeVar
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from turnout.epp.cli import demo_overload
 from turnout.epp.cli.screen import EXIT_USAGE, errors_as_messages, fail, run_loop, stderr, stdout
+from turnout.epp.demo.gateways import MODEL, Gateway
 from turnout.epp.demo.report import comparison
 from turnout.epp.demo.run import (
     GATEWAYS,
-    MODEL,
     DemoNotInstalledError,
-    Gateway,
     Run,
     best_assignments,
     gateway,
@@ -31,6 +32,16 @@ from turnout.epp.simulator.replay.ceiling import Ceiling
 from turnout.epp.simulator.replay.report import ceiling_as_dict
 
 MAX_SECONDS = 600.0
+
+
+class Scenario(StrEnum):
+    """What is compared."""
+
+    CHAT = "chat"
+    OVERLOAD = "overload"
+
+
+DURATIONS = {Scenario.CHAT: 18.0, Scenario.OVERLOAD: 26.0}
 INTERRUPTED = 130
 
 T = TypeVar("T")
@@ -38,29 +49,51 @@ T = TypeVar("T")
 
 def demo(
     *,
-    duration: Annotated[float, typer.Option(help="Seconds in which conversations begin, in each run.")] = 18.0,
+    scenario: Annotated[Scenario, typer.Option(help="chat or overload.")] = Scenario.CHAT,
+    duration: Annotated[
+        float | None, typer.Option(help="Seconds in which requests begin, in each run; default 18, of overload 26.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the traffic; all runs see the same.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave a gateway running and print a curl line.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave a gateway running and print a curl line; of chat.")
+    ] = False,
 ) -> None:
-    """Compare Envoy's round robin and least request with Turnout on chat traffic.
+    """Compare gateways on the same traffic, with Envoy, the Endpoint Picker and four simulated model servers.
 
-    Starts Envoy, the Endpoint Picker and four simulated model servers, and drives multi-turn chats with shared
-    system prompts through the gateway with the official openai client: by Envoy's round robin, by its least
-    request over all endpoints, and by Turnout's default. Shows a table, the best prefix-cache hit rate
-    that any assignment of the requests to the same caches reached in some tries, and why one of the requests went
-    where it went.
+    chat: Envoy's round robin, its least request and Turnout's default, on multi-turn chats with shared system prompts
+    from the official openai client. Shows a table, the best prefix-cache hit rate that any assignment of the requests
+    to the same caches reached in some tries, and why one of the requests went where it went.
+
+    overload: 1.5 times the requests that the servers can serve, of five priority levels, without and with flow
+    control. Shows a table by level, and ends with status 1 if flow control misses its goals: critical requests nearly
+    as fast as alone, and an outcome within the stated bound for everybody.
     """
-    if not 1.0 <= duration <= MAX_SECONDS:
-        fail(f"--duration must be from 1 to {MAX_SECONDS:g} seconds, not {duration:g}", EXIT_USAGE)
-    workload = WorkloadOptions(seed=seed, duration=duration)
+    seconds = DURATIONS[scenario] if duration is None else duration
+    if not 1.0 <= seconds <= MAX_SECONDS:
+        fail(f"--duration must be from 1 to {MAX_SECONDS:g} seconds, not {seconds:g}", EXIT_USAGE)
+    if keep and scenario is not Scenario.CHAT:
+        fail("--keep is for the scenario chat", EXIT_USAGE)
     with errors_as_messages(ChildError, DemoNotInstalledError, OSError):
-        ceiling, runs = run_loop(_until_interrupted(_compare(workload)))
-        _show(runs, ceiling, json_file)
-        if keep:
-            run_loop(_keep(seed))
-    if any(run.report.errors for run in runs.values()):
+        if scenario is Scenario.OVERLOAD:
+            passed = _overload(seed, seconds, json_file)
+        else:
+            passed = _chat(seed, seconds, json_file, keep=keep)
+    if not passed:
         raise typer.Exit(1)
+
+
+def _overload(seed: int, duration: float, json_file: Path | None) -> bool:
+    report = run_loop(_until_interrupted(demo_overload.compare(seed, duration)))
+    return demo_overload.show(report, json_file)
+
+
+def _chat(seed: int, duration: float, json_file: Path | None, keep: bool) -> bool:
+    ceiling, runs = run_loop(_until_interrupted(_compare(WorkloadOptions(seed=seed, duration=duration))))
+    _show(runs, ceiling, json_file)
+    if keep:
+        run_loop(_keep(seed))
+    return not any(run.report.errors for run in runs.values())
 
 
 async def _compare(workload: WorkloadOptions) -> tuple[Ceiling, Mapping[str, Run]]:

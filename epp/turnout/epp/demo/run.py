@@ -2,22 +2,21 @@
 
 import asyncio
 import contextlib
-import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
 import aiohttp
 
+from turnout.epp.demo.gateways import MODEL, Gateway, started_gateway
 from turnout.epp.demo.measurements import Measurements
 from turnout.epp.demo.prompts import cached_prompts
 from turnout.epp.demo.report import RunReport, summarise
-from turnout.epp.demo.servers import Child, read_counts
+from turnout.epp.demo.servers import read_counts
 from turnout.epp.demo.workload import WorkloadOptions, generate
 from turnout.epp.observe.decisions import StoredDecision
 from turnout.epp.simulator.replay.assignments import Pool
 from turnout.epp.simulator.replay.ceiling import Ceiling, find_ceiling
 
-MODEL = "turnout-demo-8b"
 SERVERS = 4
 # A KV cache of 98,304 tokens: four such servers hold the working set together, none of them holds it alone, as
 # it is with real assistants and real GPUs.
@@ -29,15 +28,6 @@ MOST_CHANGES = 300
 MOST_CHANGED_REQUESTS = 120_000
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """A gateway in front of fresh servers. ``admin_url`` is None without an Endpoint Picker."""
-
-    url: str
-    admin_url: str | None
-    server_urls: tuple[str, ...]
-
-
 GATEWAYS: Mapping[str, tuple[str, ...]] = {
     "round-robin": ("--round-robin",),
     "least-request": ("--least-request",),
@@ -46,44 +36,20 @@ GATEWAYS: Mapping[str, tuple[str, ...]] = {
 """The runs of the demo in their order: a name, and what `turnout up` is told besides the endpoints."""
 
 
-@contextlib.asynccontextmanager
-async def gateway(arguments: tuple[str, ...], seed: int) -> AsyncIterator[Gateway]:
+def gateway(arguments: tuple[str, ...], seed: int) -> contextlib.AbstractAsyncContextManager[Gateway]:
     """Starts servers and a gateway before them, and stops all of it.
 
     Raises:
-        ChildError: one of them did not start.
+        ChildError: one of them did not start; raised on entering.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        servers = await _started_servers(stack, seed)
-        urls = tuple(str(server.announced["url"]) for server in servers)
-        up = await stack.enter_async_context(_gateway_process(arguments, urls))
-        admin = up.announced["admin_url"]
-        yield Gateway(str(up.announced["url"]), None if admin is None else str(admin), urls)
+    servers = [_server_arguments(seed + number) for number in range(SERVERS)]
+    return started_gateway(servers, ("--explain-sample-rate", str(EXPLAINED_SHARE), *arguments))
 
 
-async def _started_servers(stack: contextlib.AsyncExitStack, seed: int) -> list[Child]:
-    starting = (stack.enter_async_context(_server(seed + number)) for number in range(SERVERS))
-    # Waits for all of them even if one fails, so that the stack knows every process that is left to stop.
-    outcomes = await asyncio.gather(*starting, return_exceptions=True)
-    servers = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return servers
-
-
-def _server(seed: int) -> Child:
+def _server_arguments(seed: int) -> Sequence[str]:
     cache = ("--block-size", str(BLOCK_TOKENS), "--num-blocks", str(CACHE_BLOCKS))
     length = ("--max-model-len", str(CACHE_BLOCKS * BLOCK_TOKENS // 3))
-    return Child("sim-server", "--json", "--port", "0", "--model", MODEL, "--seed", str(seed), *cache, *length)
-
-
-def _gateway_process(arguments: tuple[str, ...], urls: tuple[str, ...]) -> Child:
-    port, envoy_admin = free_ports(2)
-    endpoints = [text for url in urls for text in ("--endpoint", url)]
-    ports = ("--port", str(port), "--envoy-admin-port", str(envoy_admin), "--metrics-port", "0")
-    explain = ("--explain-sample-rate", str(EXPLAINED_SHARE))
-    return Child("up", "--json", "-v", "1", *ports, *explain, *endpoints, *arguments)
+    return ("--seed", str(seed), *cache, *length)
 
 
 async def best_assignments(workload: WorkloadOptions, on_try: Callable[[], None]) -> Ceiling:
@@ -154,12 +120,3 @@ def _disagreement(decision: StoredDecision) -> float:
         if scorer.weighted
     )
     return sum(best_by_scorer)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago: Envoy's must be known before it starts."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for bound in sockets:
-            bound.bind(("127.0.0.1", 0))
-        return [int(bound.getsockname()[1]) for bound in sockets]

@@ -1,0 +1,67 @@
+"""A gateway before simulated servers: all of it child processes, started together and stopped together."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from turnout.epp.demo.servers import Child
+
+MODEL = "turnout-demo-8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway in front of fresh servers. ``admin_url`` is None without an Endpoint Picker."""
+
+    url: str
+    admin_url: str | None
+    server_urls: tuple[str, ...]
+
+
+@contextlib.asynccontextmanager
+async def started_gateway(servers: Sequence[Sequence[str]], arguments: Sequence[str]) -> AsyncIterator[Gateway]:
+    """Starts a simulated server for each of ``servers``, which are arguments of `turnout sim-server`, and `turnout up`
+    with ``arguments`` before them; stops all of it.
+
+    Raises:
+        ChildError: one of them did not start.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        started = await _started_servers(stack, servers)
+        urls = tuple(str(server.announced["url"]) for server in started)
+        up = await stack.enter_async_context(_gateway_process(arguments, urls))
+        admin = up.announced["admin_url"]
+        yield Gateway(str(up.announced["url"]), None if admin is None else str(admin), urls)
+
+
+async def _started_servers(stack: contextlib.AsyncExitStack, servers: Sequence[Sequence[str]]) -> list[Child]:
+    starting = (stack.enter_async_context(_server(arguments)) for arguments in servers)
+    # Waits for all of them even if one fails, so that the stack knows every process that is left to stop.
+    outcomes = await asyncio.gather(*starting, return_exceptions=True)
+    started = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return started
+
+
+def _server(arguments: Sequence[str]) -> Child:
+    return Child("sim-server", "--json", "--port", "0", "--model", MODEL, *arguments)
+
+
+def _gateway_process(arguments: Sequence[str], urls: Sequence[str]) -> Child:
+    port, envoy_admin = free_ports(2)
+    endpoints = [text for url in urls for text in ("--endpoint", url)]
+    ports = ("--port", str(port), "--envoy-admin-port", str(envoy_admin), "--metrics-port", "0")
+    return Child("up", "--json", "-v", "1", *ports, *endpoints, *arguments)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago: Envoy's must be known before it starts."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for bound in sockets:
+            bound.bind(("127.0.0.1", 0))
+        return [int(bound.getsockname()[1]) for bound in sockets]
