@@ -52,6 +52,34 @@ def test_a_silly_duration_is_refused(capsys: pytest.CaptureFixture[str]) -> None
     assert "--duration must be from 1 to 600 seconds" in capsys.readouterr().err
 
 
+def test_only_chats_can_be_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["demo", "--scenario", "overload", "--keep"])
+    assert ended.value.code == 2
+    assert "--keep is for the scenario chat" in capsys.readouterr().err
+
+
+@pytest.mark.integration
+def test_the_overload_scenario_prints_its_goals_and_writes_the_figures(tmp_path: Path) -> None:
+    file = tmp_path / "demo.json"
+    command = [sys.executable, "-m", "turnout.epp", "demo", "--scenario", "overload"]
+    options = ["--duration", "4", "--seed", "3", "--json", str(file)]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=100, check=False)
+    written = json.loads(file.read_text())
+    # The times of so short a run on a busy machine prove nothing, but the status has to follow from them.
+    reached = [goal["reached"] for goal in written["goals"]]
+    assert done.returncode == (0 if all(reached) else 1), done.stderr
+    assert done.stdout.count("reached: ") == reached.count(True)
+    assert done.stdout.count("MISSED: ") == reached.count(False)
+    assert list(written["runs"]) == ["unloaded", "without", "with"]
+    for name, figures in written["runs"].items():
+        for level in figures["levels"].values():
+            assert name == "with" or level["refused"] == {}
+            ends = (level["served"], *level["refused"].values(), *level["failed"].values())
+            assert level["sent"] == sum(ends)
+            assert level["unanswered"] == 0
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_an_interrupted_demo_leaves_no_process(number: signal.Signals) -> None:

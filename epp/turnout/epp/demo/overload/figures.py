@@ -80,10 +80,10 @@ def critical_ratio(unloaded: RunFigures, loaded: RunFigures) -> float:
 def goals(unloaded: RunFigures, loaded: RunFigures, promised: Bounds) -> Sequence[Goal]:
     """What flow control has to reach. Critical requests that were not served have no TTFT, so that all have to be."""
     ratio = critical_ratio(unloaded, loaded)
-    levels = loaded.levels.values()
-    late, lost, sent = (
-        sum(counts) for counts in zip(*((x.outside_bound, x.lost, x.sent) for x in levels), strict=True)
-    )
+    levels = tuple(loaded.levels.values())
+    late = sum(level.outside_bound for level in levels)
+    lost = sum(level.lost for level in levels)
+    sent = sum(level.sent for level in levels)
     critical = loaded.levels.get(CRITICAL)
     unserved = critical.sent - critical.served if critical else 0
     return (
