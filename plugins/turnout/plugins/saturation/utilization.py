@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from turnout.framework import CycleState, Endpoint, GaugeReading, InferenceRequest, PluginName, Reading
 from turnout.plugins.saturation.headroom import filter_limit
+from turnout.plugins.saturation.load import LoadGauge
 from turnout.plugins.saturation.staleness import Staleness
 
 DEFAULT_NAME = PluginName("utilization-detector")
@@ -38,14 +39,10 @@ class UtilizationDetector:
         headroom: float = 0.0,
         name: PluginName = DEFAULT_NAME,
     ) -> None:
-        if queue_depth_threshold < 1:
-            raise ValueError(f"queue_depth_threshold must be at least 1, got {queue_depth_threshold}")
-        if not 0.0 < kv_cache_util_threshold <= 1.0:
-            raise ValueError(f"kv_cache_util_threshold must be above 0 and at most 1, got {kv_cache_util_threshold}")
+        gauge = LoadGauge(queue_depth_threshold, kv_cache_util_threshold)
         if metrics_staleness_threshold <= timedelta():
             raise ValueError(f"metrics_staleness_threshold must be positive, got {metrics_staleness_threshold}")
-        self._queue_threshold = queue_depth_threshold
-        self._cache_threshold = kv_cache_util_threshold
+        self._load = gauge.of
         self._limit = filter_limit(headroom)
         self._staleness = Staleness(metrics_staleness_threshold.total_seconds())
         self._name = name
@@ -77,10 +74,3 @@ class UtilizationDetector:
         """The endpoints whose metrics were found stale when saturation was last asked for."""
         help_text = "Endpoints whose metrics are missing or too old, and which count as saturated."
         yield GaugeReading("flow_control_stale_endpoints", help_text, len(self._stale), {"detector": self._name})
-
-    def _load(self, endpoint: Endpoint) -> float:
-        metrics = endpoint.metrics
-        # A KV-cache utilization that is no number compares as the smaller.
-        return max(
-            metrics.waiting_queue_size / self._queue_threshold, metrics.kv_cache_utilization / self._cache_threshold
-        )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from plugins.generated import endpoint_lists
 from turnout.framework import Endpoint, RefusalKind
 from turnout.framework.testing import check_signatures, make_endpoint, make_request, make_state
-from turnout.plugins.probabilistic_admitter import ProbabilisticAdmitter
+from turnout.plugins.saturation.probabilistic_admitter import ProbabilisticAdmitter
 
 DRAWS = 4000
 SHEDDABLE = make_request(priority=-1)

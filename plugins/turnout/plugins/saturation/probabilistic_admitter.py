@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from turnout.framework import CycleState, Endpoint, InferenceRequest, Refusal, RefusalKind
+from turnout.plugins.saturation.load import LoadGauge
 
 _REFUSAL = Refusal(
     RefusalKind.RESOURCE_EXHAUSTED,
@@ -34,15 +35,11 @@ class ProbabilisticAdmitter:
         k: float = 300.0,
         seed: int | None = None,
     ) -> None:
-        if queue_depth_threshold < 1:
-            raise ValueError(f"queue_depth_threshold must be at least 1, got {queue_depth_threshold}")
-        if not 0.0 < kv_cache_util_threshold <= 1.0:
-            raise ValueError(f"kv_cache_util_threshold must be above 0 and at most 1, got {kv_cache_util_threshold}")
+        gauge = LoadGauge(queue_depth_threshold, kv_cache_util_threshold)
         for parameter, value in {"power": power, "k": k}.items():
             if not 0.0 < value < float("inf"):
                 raise ValueError(f"{parameter} must be positive and finite, got {value}")
-        self._queue_threshold = queue_depth_threshold
-        self._cache_threshold = kv_cache_util_threshold
+        self._load = gauge.of
         self._power = power
         self._log_k = math.log(k)
         self._random = random.Random(seed)
@@ -51,17 +48,7 @@ class ProbabilisticAdmitter:
         """A refusal by chance, or None."""
         if request.priority >= 0 or not endpoints:
             return None
-        return _REFUSAL if self._random.random() < self._probability(self._saturation(endpoints)) else None
-
-    def _saturation(self, endpoints: Sequence[Endpoint]) -> float:
-        # A KV-cache utilization that is no number compares as the smaller.
-        return fmean(
-            max(
-                endpoint.metrics.waiting_queue_size / self._queue_threshold,
-                endpoint.metrics.kv_cache_utilization / self._cache_threshold,
-            )
-            for endpoint in endpoints
-        )
+        return _REFUSAL if self._random.random() < self._probability(fmean(map(self._load, endpoints))) else None
 
     def _probability(self, saturation: float) -> float:
         if saturation <= 0.0:
