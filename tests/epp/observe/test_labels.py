@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnout.epp.observe.labels import DistinctValues, printable
+from turnout.epp.observe.labels import DistinctValues, LabelSets, printable
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,19 @@ def test_what_goes_beyond_the_limit_becomes_other_and_what_was_known_stays() -> 
         "other",
         "b",
     ]
+
+
+def test_combinations_beyond_the_bound_share_one() -> None:
+    made: list[str] = []
+
+    def make(key: str) -> list[str]:
+        made.append(key)
+        return [key]
+
+    sets: LabelSets[str, list[str]] = LabelSets(2, str.lower, lambda key: f"other {key[0]}", make)
+    first, second = sets.of("A1"), sets.of("b1")
+    assert (sets.of("a1"), sets.of("A1")) == (first, first)
+    assert sets.of("a2") is sets.of("a3")
+    assert sets.of("b2") is not sets.of("a2")
+    assert (first, second) == (["a1"], ["b1"])
+    assert made == ["a1", "b1", "other a", "other b"]

@@ -9,7 +9,7 @@ from turnout.epp.flowcontrol.limits import Limits
 from turnout.epp.flowcontrol.outcomes import Outcome
 from turnout.epp.flowcontrol.saturation import Saturation
 from turnout.epp.observe.families import Families
-from turnout.epp.observe.labels import OTHER
+from turnout.epp.observe.labels import OTHER, LabelSets
 from turnout.framework import InferenceRequest
 
 Labels = tuple[str, int, str, str]
@@ -52,8 +52,9 @@ class FlowMetrics:
         self._pool = pool_name
         self._fold_model = fold_model
         self._fold_fairness_id = fold_fairness_id
-        self._max_label_sets = max_label_sets
-        self._series: dict[Labels, _QueueSeries] = {}
+        self._series: LabelSets[Labels, _QueueSeries] = LabelSets(
+            max_label_sets, self._fold, lambda key: (OTHER, key[1], OTHER, OTHER), self._new_series
+        )
         self._cycle = families.histograms["flow_control_dispatch_cycle_duration_seconds"].child().observe
 
     def entered(self, request: InferenceRequest, seconds: float) -> None:
@@ -112,20 +113,15 @@ class FlowMetrics:
         family.child(self._pool).observe(seconds)
 
     def _of(self, request: InferenceRequest) -> _QueueSeries:
-        key = (request.fairness_id, request.priority, request.model, request.target_model)
-        return self._series.get(key) or self._folded(key)
+        return self._series.of((request.fairness_id, request.priority, request.model, request.target_model))
 
-    def _folded(self, key: Labels) -> _QueueSeries:
+    def _fold(self, key: Labels) -> Labels:
         fairness_id, priority, model, target = key
-        folded = (self._fold_fairness_id(fairness_id), priority, self._fold_model(model), self._fold_model(target))
-        found = self._series.get(folded)
-        if found is None and len(self._series) >= self._max_label_sets:
-            folded = (OTHER, priority, OTHER, OTHER)
-            found = self._series.get(folded)
-        if found is None:
-            labels = (folded[0], str(priority), self._pool, folded[2], folded[3])
-            found = self._series[folded] = _QueueSeries(self._families, labels)
-        return found
+        return self._fold_fairness_id(fairness_id), priority, self._fold_model(model), self._fold_model(target)
+
+    def _new_series(self, key: Labels) -> _QueueSeries:
+        fairness_id, priority, model, target = key
+        return _QueueSeries(self._families, (fairness_id, str(priority), self._pool, model, target))
 
 
 class CapacityGauges(Collector):

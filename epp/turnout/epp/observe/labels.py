@@ -1,5 +1,11 @@
 """Label values made of what clients send: printable, short, and few."""
 
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
 MAX_LABEL_LENGTH = 256
 OTHER = "other"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -35,3 +41,32 @@ class DistinctValues:
             return OTHER
         self._known.add(value)
         return value
+
+
+class LabelSets(Generic[K, V]):
+    """What is kept for each combination of labels: made when it is first asked for, and never forgotten.
+
+    A combination is looked up as it is, then with its values folded. When ``limit`` are known, further ones share what
+    is kept for their ``overflow``.
+    """
+
+    def __init__(self, limit: int, fold: Callable[[K], K], overflow: Callable[[K], K], make: Callable[[K], V]) -> None:
+        self._limit = limit
+        self._fold = fold
+        self._overflow = overflow
+        self._make = make
+        self._known: dict[K, V] = {}
+
+    def of(self, key: K) -> V:
+        """What is kept for the combination."""
+        return self._known.get(key) or self._folded(key)
+
+    def _folded(self, key: K) -> V:
+        folded = self._fold(key)
+        found = self._known.get(folded)
+        if found is None and len(self._known) >= self._limit:
+            folded = self._overflow(folded)
+            found = self._known.get(folded)
+        if found is None:
+            found = self._known[folded] = self._make(folded)
+        return found

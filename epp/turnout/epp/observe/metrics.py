@@ -10,7 +10,7 @@ from turnout.epp.flowcontrol.limits import Limits
 from turnout.epp.observe.diagnoses import Diagnoses, FindingGauges
 from turnout.epp.observe.families import Families
 from turnout.epp.observe.flow_control import CapacityGauges, FlowMetrics
-from turnout.epp.observe.labels import OTHER, DistinctValues, printable
+from turnout.epp.observe.labels import OTHER, DistinctValues, LabelSets, printable
 from turnout.epp.observe.pool import PoolGauges, PoolView
 from turnout.epp.observe.readings import PluginReadings
 from turnout.epp.observe.request_series import RequestSeries
@@ -56,10 +56,12 @@ class Metrics:
         self._families = Families(prefix, self.registry)
         self._models = DistinctValues(MAX_MODEL_NAMES)
         self._fairness_ids = DistinctValues(MAX_FAIRNESS_IDS)
-        self._max_label_sets = max_label_sets
         self.flow = FlowMetrics(self._families, pool_name, self._models.fold, self._fairness_ids.fold, max_label_sets)
         """What flow control reports to."""
-        self._requests: dict[Labels, RequestSeries] = {}
+        # One more than the bound for each priority; priorities come from the configuration, not from clients.
+        self._requests: LabelSets[Labels, RequestSeries] = LabelSets(
+            max_label_sets, self._fold, lambda key: (OTHER, OTHER, OTHER, key[3]), self._new_series
+        )
         self._attempts: dict[tuple[str, str, int], Cell] = {}
         self._plugin_times: dict[tuple[str, str, str], Callable[[float], None]] = {}
         self._cycle = self._families.histograms["scheduler_e2e_duration_seconds"].child().observe
@@ -122,7 +124,7 @@ class Metrics:
 
     def refused(self, request_id: str, model: str, refusal: Refusal) -> None:
         """Counts an error; a refused request has no target model, fairness id or priority."""
-        self._series((model, "", "", 0)).failed(refusal.kind.value)
+        self._requests.of((model, "", "", 0)).failed(refusal.kind.value)
 
     def plugin_failed(self, request_id: str, error: PluginError) -> None:
         """Counts a plugin's failure."""
@@ -145,26 +147,15 @@ class Metrics:
     # --- labels ------------------------------------------------------------------------------------------
 
     def _of(self, request: InferenceRequest) -> RequestSeries:
-        key = (request.model, request.target_model, request.fairness_id, request.priority)
-        return self._requests.get(key) or self._series(key)
+        return self._requests.of((request.model, request.target_model, request.fairness_id, request.priority))
 
-    def _series(self, key: Labels) -> RequestSeries:
+    def _fold(self, key: Labels) -> Labels:
         model, target, fairness_id, priority = key
-        folded = (
-            self._models.fold(model),
-            self._models.fold(target),
-            self._fairness_ids.fold(fairness_id),
-            priority,
-        )
-        found = self._requests.get(folded)
-        if found is None and len(self._requests) >= self._max_label_sets:
-            # One more than the bound for each priority; priorities come from the configuration, not from clients.
-            folded = (OTHER, OTHER, OTHER, priority)
-            found = self._requests.get(folded)
-        if found is None:
-            labels = (*folded[:3], str(priority))
-            found = self._requests[folded] = RequestSeries(self._families, labels)
-        return found
+        return self._models.fold(model), self._models.fold(target), self._fairness_ids.fold(fairness_id), priority
+
+    def _new_series(self, key: Labels) -> RequestSeries:
+        model, target, fairness_id, priority = key
+        return RequestSeries(self._families, (model, target, fairness_id, str(priority)))
 
     def _new_attempt(self, key: tuple[str, str, int]) -> Cell:
         target, endpoint, port = key
