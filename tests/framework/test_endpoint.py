@@ -4,6 +4,7 @@ from math import inf
 import pytest
 
 from turnout.framework import AttributeKey, Endpoint, EndpointMetrics
+from turnout.framework.testing import make_endpoint
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,10 @@ def test_an_endpoint_cannot_be_changed() -> None:
         endpoint.port = 1  # type: ignore[misc]
     with pytest.raises(TypeError):
         endpoint.labels["a"] = "b"  # type: ignore[index]
+
+
+def test_an_endpoint_with_more_requests_has_them_in_flight_and_waiting() -> None:
+    endpoint = make_endpoint("a", waiting=2, running=5, in_flight=3)
+    loaded = endpoint.with_more_requests(2)
+    assert (loaded.in_flight, loaded.metrics.waiting_queue_size, loaded.metrics.running_requests) == (5, 4, 5)
+    assert (endpoint.in_flight, loaded.name, loaded.host_port) == (3, endpoint.name, endpoint.host_port)

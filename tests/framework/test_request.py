@@ -78,3 +78,16 @@ def test_the_prompt_has_no_producer_that_could_be_added() -> None:
 )
 def test_a_target_is_a_positive_number_of_milliseconds(headers: list[tuple[str, str]], seconds: float | None) -> None:
     assert target_seconds(Headers(headers), TTFT_TARGET_HEADERS) == seconds
+
+
+@pytest.mark.parametrize(
+    ("allowed", "tokens"),
+    [
+        pytest.param(None, 256, id="nothing is said"),
+        pytest.param(10, 10, id="less is allowed"),
+        pytest.param(100_000, 256, id="more is allowed"),
+        pytest.param(-1, 0, id="less than nothing is allowed"),
+    ],
+)
+def test_an_answer_is_as_long_as_expected_or_allowed(allowed: int | None, tokens: int) -> None:
+    assert InferenceRequest("r1", max_output_tokens=allowed).output_tokens(256) == tokens

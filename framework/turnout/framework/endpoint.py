@@ -1,7 +1,7 @@
 """Endpoints: the immutable view of the model servers that every request shares."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
@@ -79,6 +79,11 @@ class Endpoint:
     def __post_init__(self) -> None:
         host = f"[{self.address}]" if ":" in self.address else self.address
         object.__setattr__(self, "host_port", f"{host}:{self.port}")
+
+    def with_more_requests(self, count: int) -> "Endpoint":
+        """The endpoint as if so many requests more were on their way to it: in flight, and waiting there."""
+        metrics = replace(self.metrics, waiting_queue_size=self.metrics.waiting_queue_size + count)
+        return replace(self, metrics=metrics, in_flight=self.in_flight + count)
 
     def attribute(self, key: AttributeKey[T]) -> T | None:
         """The value under the key, or None if the data layer has none for this endpoint."""

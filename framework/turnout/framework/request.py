@@ -98,6 +98,11 @@ class InferenceRequest:
     ttft_target: float | None = None
     tpot_target: float | None = None
 
+    def output_tokens(self, expected: int) -> int:
+        """Tokens of the answer: ``expected``, or what the request allows if that is less."""
+        allowed = self.max_output_tokens
+        return expected if allowed is None else max(0, min(allowed, expected))
+
 
 def target_seconds(headers: Headers, names: tuple[str, ...]) -> float | None:
     """The target that the first of these headers states, in seconds; None unless it is a number above 0."""

@@ -169,9 +169,7 @@ class KvRoomGate:
     # --- the arithmetic ----------------------------------------------------------------------------------
 
     def _needed(self, request: InferenceRequest, state: CycleState) -> int:
-        allowed, expected = request.max_output_tokens, self._expected_output_tokens
-        output = expected if allowed is None else max(0, min(allowed, expected))
-        return max(0, state.get(PROMPT, Prompt()).tokens) + output
+        return max(0, state.get(PROMPT, Prompt()).tokens) + request.output_tokens(self._expected_output_tokens)
 
     def _room(self, endpoint: Endpoint) -> _Room:
         metrics, unreported = endpoint.metrics, self._unreported(endpoint)

@@ -1,7 +1,7 @@
 """How full the endpoints of a lane are: the detector's answer by stage, with what is on its way to them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from turnout.epp.flowcontrol.guard import Guard, a_number
 from turnout.framework import Endpoint, ExtensionPoint, Named, SaturationDetector
@@ -64,11 +64,6 @@ def with_pending(endpoints: Sequence[Endpoint], pending: int) -> Sequence[Endpoi
         return endpoints
     each, more = divmod(pending, len(endpoints))
     return tuple(
-        _loaded(endpoint, each + (position < more)) if each or position < more else endpoint
+        endpoint.with_more_requests(each + (position < more)) if each or position < more else endpoint
         for position, endpoint in enumerate(endpoints)
     )
-
-
-def _loaded(endpoint: Endpoint, requests: int) -> Endpoint:
-    metrics = replace(endpoint.metrics, waiting_queue_size=endpoint.metrics.waiting_queue_size + requests)
-    return replace(endpoint, metrics=metrics, in_flight=endpoint.in_flight + requests)

@@ -5,7 +5,6 @@ from datetime import timedelta
 from turnout.framework import PROMPT, EffectivePriority, QueuedRequest
 from turnout.plugins.strategies.expected_work import (
     DEFAULT_OUTPUT_TOKENS,
-    output_tokens,
     prompt_tokens,
     two_bands,
 )
@@ -44,7 +43,7 @@ class CostOptimizedOrderingPolicy:
 
     def rank(self, item: QueuedRequest, now: float) -> float:
         """The expected cost in tokens."""
-        return prompt_tokens(item) + self._output_weight * output_tokens(item, self._expected_output_tokens)
+        return prompt_tokens(item) + self._output_weight * item.request.output_tokens(self._expected_output_tokens)
 
     def effective_priority(self, item: QueuedRequest, now: float) -> EffectivePriority:
         return EffectivePriority(two_bands(item.request.priority), overdue_at=self._max_wait.overdue_at(item))

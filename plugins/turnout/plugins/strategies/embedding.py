@@ -5,7 +5,7 @@ which have a memory of their own.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from turnout.framework import (
@@ -115,7 +115,8 @@ def schedule(
             continue
         assignment = _assign(one, pool, profile, now)
         assignments.append(assignment)
-        pool = tuple(_with_one_more(endpoint, assignment.endpoint) for endpoint in pool)
+        picked = assignment.endpoint.name if assignment.endpoint is not None else ""
+        pool = tuple(each.with_more_requests(1) if each.name == picked else each for each in pool)
     return assignments
 
 
@@ -174,10 +175,3 @@ def _assign(
     except NoEndpointsError as nothing_left:
         return Assignment(one.request, None, str(nothing_left))
     return Assignment(one.request, endpoint, one.reason)
-
-
-def _with_one_more(endpoint: Endpoint, picked: Endpoint | None) -> Endpoint:
-    if picked is None or endpoint.name != picked.name:
-        return endpoint
-    metrics = replace(endpoint.metrics, waiting_queue_size=endpoint.metrics.waiting_queue_size + 1)
-    return replace(endpoint, metrics=metrics, in_flight=endpoint.in_flight + 1)

@@ -10,12 +10,6 @@ def prompt_tokens(item: QueuedRequest) -> int:
     return max(0, item.state.get(PROMPT, Prompt()).tokens)
 
 
-def output_tokens(item: QueuedRequest, expected: int) -> int:
-    """Tokens of the answer: ``expected``, or what the request allows if that is less."""
-    allowed = item.request.max_output_tokens
-    return expected if allowed is None else max(0, min(allowed, expected))
-
-
 def two_bands(priority: int) -> int:
     """Band 0 for all priorities but negative ones, which wait in band -1 behind all others."""
     return 0 if priority >= 0 else -1
