@@ -112,9 +112,7 @@ class Pool:
     def run(self, name: str, priority: int, task: "asyncio.Task[str]") -> bool:
         """Says of a request that was sent that it runs, and can be taken back by cancelling it."""
         item = QueuedRequest(request(name, priority), self.loop.time())
-        evictable = self.flow.may_evict(item)
-        self.flow.running(_Cancellable(item, task, self.loop.time()), evictable=evictable)
-        return evictable
+        return self.flow.running(_Cancellable(item, task, self.loop.time()))
 
     def _changed(self) -> None:
         self._shown = None

@@ -71,7 +71,7 @@ class World:
     def run(self, name: str, priority: int, at: float = 0.0, *, stuck: bool = False) -> None:
         item = QueuedRequest(request(name, priority), at)
         running = self.requests[name] = Running(item, at, stuck)
-        self.evictions.running(running, evictable=self.evictions.may_evict(item))
+        self.evictions.running(running)
 
     def make_room(self, now: float, held: Held = FULL, in_flight: int = 4) -> list[str]:
         before = {name: len(running.told) for name, running in self.requests.items()}

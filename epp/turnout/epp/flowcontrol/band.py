@@ -56,8 +56,15 @@ class Band:
         self._place(flow, now)
 
     def discard(self, entry: Entry, now: float) -> None:
-        """Takes out one of the band's entries that goes somewhere else."""
-        self._remove(entry, now)
+        """Takes out one of the band's entries, wherever it goes."""
+        flow = self._flows[entry.waiting.request.fairness_id]
+        flow.discard(entry)
+        self.length -= 1
+        if flow.length:
+            self._place(flow, now)
+        else:
+            flow.ranking = GONE
+            del self._flows[flow.fairness_id]
 
     def dispatch(self, entry: Entry, now: float) -> None:
         """Takes out one of the band's entries that goes to an endpoint."""
@@ -71,7 +78,7 @@ class Band:
                 lambda policy: policy.request_dispatched(item, priority, now),
                 None,
             )
-        self._remove(entry, now)
+        self.discard(entry, now)
 
     def next(self, now: float) -> Entry | None:
         """Whose turn it is."""
@@ -89,16 +96,6 @@ class Band:
     def __iter__(self) -> Iterator[Entry]:
         for flow in self._flows.values():
             yield from flow
-
-    def _remove(self, entry: Entry, now: float) -> None:
-        flow = self._flows[entry.waiting.request.fairness_id]
-        flow.discard(entry)
-        self.length -= 1
-        if flow.length:
-            self._place(flow, now)
-        else:
-            flow.ranking = GONE
-            del self._flows[flow.fairness_id]
 
     def _place(self, flow: FlowQueue, now: float) -> None:
         """Gives a flow that has another head its place among the flows."""

@@ -16,7 +16,6 @@ from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from itertools import count
 
-from turnout.epp.flowcontrol.band import Band
 from turnout.epp.flowcontrol.entry import Entry
 from turnout.epp.flowcontrol.lane import Lane
 from turnout.epp.flowcontrol.limits import Limits
@@ -73,7 +72,7 @@ class FlowController:
         self._with_target += item.request.ttft_target is not None
         lane = self._lanes.get(lane_name)
         if lane is None:
-            lane = self._lanes[lane_name] = self._new_lane(lane_name, now)
+            lane = self._lanes[lane_name] = Lane(lane_name, self.policies.make_band, now)
         if not lane.length:
             lane.pool_empty, lane.regime_since = pool_empty, now
         self._insert(entry, lane, now)
@@ -166,7 +165,7 @@ class FlowController:
             old, name = before[entry.lane], lane_of(entry)
             lane = self._lanes.get(name)
             if lane is None:
-                lane = self._lanes[name] = self._new_lane(name, old.regime_since)
+                lane = self._lanes[name] = Lane(name, policies.make_band, old.regime_since)
                 lane.pool_empty = old.pool_empty
             entry.lane = name
             entry.version += 1
@@ -175,12 +174,6 @@ class FlowController:
             self._set_deadline(entry, lane)
 
     # --- inside ------------------------------------------------------------------------------------------
-
-    def _new_lane(self, name: str, now: float) -> Lane:
-        return Lane(name, self._make_band, now)
-
-    def _make_band(self, priority: int) -> Band:
-        return self.policies.make_band(priority)
 
     def _insert(self, entry: Entry, lane: Lane, now: float) -> None:
         """Puts an entry that stands nowhere into its band."""
@@ -215,12 +208,12 @@ class FlowController:
             heapify(self._changes)
 
     def _set_deadline(self, entry: Entry, lane: Lane) -> None:
-        settings = self.limits.settings
-        usual, without = settings.default_request_ttl, settings.no_endpoint_request_ttl
-        ttls = [NEVER if each is None else each.total_seconds() for each in (usual, without)]
-        budget = ttls[1] if lane.pool_empty else ttls[0]
+        limits = self.limits
+        budget = limits.no_endpoint_ttl if lane.pool_empty else limits.request_ttl
         start = max(entry.enqueued_at, lane.regime_since)
-        deadline = min(entry.waiting.deadline, start + budget, entry.enqueued_at + max(ttls))
+        deadline = min(
+            entry.waiting.deadline, start + budget, entry.enqueued_at + max(limits.request_ttl, limits.no_endpoint_ttl)
+        )
         if deadline != entry.deadline:
             entry.deadline = deadline
             heappush(self._deadlines, (deadline, next(self._ticks), entry))

@@ -14,7 +14,7 @@ class Entry:
 
     ``band`` is its effective priority; ``sequence`` its place in the order of arrival; ``size_bytes`` what it counts
     against limits in bytes. Once it has left the queue ``queued`` is False and the request is let go; ``refusal`` says
-    why if it went nowhere.
+    why if it went nowhere. ``subset`` is the subset hint that the request came with.
     """
 
     __slots__ = (
@@ -31,6 +31,7 @@ class Entry:
         "refusal",
         "sequence",
         "size_bytes",
+        "subset",
         "version",
     )
 
@@ -48,6 +49,7 @@ class Entry:
         self.deadline = NEVER
         self.queued = True
         self.refusal: Refusal | None = None
+        self.subset: tuple[str, ...] | None = None
         self.version = 0
 
     @property

@@ -40,30 +40,22 @@ class Evictions:
         self._asked_at = self._saturation = 0.0
         self._pending = 0
         self._quiet_until = 0.0
-        # Detectors may say how soon they see that a request has ended.
-        self._feedback: float = getattr(settings.detector.plugin, "feedback_seconds", FEEDBACK_SECONDS)
+        self._feedback = _feedback_seconds(settings)
 
     def configure(self, settings: FlowControlSettings) -> None:
         """Decides by other settings from now on; what runs is kept."""
         self._settings = settings
-        self._feedback = getattr(settings.detector.plugin, "feedback_seconds", FEEDBACK_SECONDS)
-        self._candidates = {each for each in self._candidates if self.may_evict(each.queued)}
+        self._feedback = _feedback_seconds(settings)
+        self._candidates = {each for each in self._candidates if self._may_evict(each.queued)}
 
-    def may_evict(self, item: QueuedRequest) -> bool:
-        """Whether this request can be taken back once it runs; a filter that fails protects it."""
-        named = self._settings.eviction_filter
-        if named is None:
-            return False
-        return self._guard.ask(
-            named, ExtensionPoint.EVICTION, lambda policy: bool(policy.evictable(item)), instead=False
-        )
-
-    def running(self, request: RunningRequest, *, evictable: bool) -> None:
-        """A request was sent to its endpoint."""
+    def running(self, request: RunningRequest) -> bool:
+        """Takes note of a request that goes to its endpoint; whether it can be taken back."""
+        evictable = self._may_evict(request.queued)
         self._running += 1
         if evictable:
             self._candidates.add(request)
         request.add_end_listener(lambda: self._ended(request))
+        return evictable
 
     def made_room(self, now: float) -> None:
         """A waiting request was dispatched: there is room."""
@@ -95,6 +87,15 @@ class Evictions:
             self._confirm(now, in_time=True)
         elif now - self._asked_at >= CONFIRMED_WITHIN_SECONDS:
             self._confirm(now, in_time=False)
+
+    def _may_evict(self, item: QueuedRequest) -> bool:
+        """By the filter; one that fails protects the request."""
+        named = self._settings.eviction_filter
+        if named is None:
+            return False
+        return self._guard.ask(
+            named, ExtensionPoint.EVICTION, lambda policy: bool(policy.evictable(item)), instead=False
+        )
 
     def _take_back(self, below: int, count: int, now: float) -> int:
         """Evicts so many of lower priorities, in their order, passing over those that cannot be taken back."""
@@ -135,6 +136,12 @@ class Evictions:
     def _ended(self, request: RunningRequest) -> None:
         self._running -= 1
         self._candidates.discard(request)
+
+
+def _feedback_seconds(settings: FlowControlSettings) -> float:
+    # Detectors may say how soon they see that a request has ended.
+    seconds: float = getattr(settings.detector.plugin, "feedback_seconds", FEEDBACK_SECONDS)
+    return seconds
 
 
 def _needed(held: Held, in_flight: int) -> int:

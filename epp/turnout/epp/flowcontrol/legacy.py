@@ -12,7 +12,6 @@ from turnout.framework import (
     InferenceRequest,
     Named,
     PluginError,
-    QueuedRequest,
     Refusal,
     SaturationDetector,
 )
@@ -53,9 +52,6 @@ class LegacyAdmission:
         """All of them."""
         return endpoints
 
-    def may_evict(self, item: QueuedRequest) -> bool:
+    def running(self, request: RunningRequest) -> bool:
         """Nobody waits, so nobody has to go."""
         return False
-
-    def running(self, request: RunningRequest, *, evictable: bool) -> None:
-        """Nothing is kept."""

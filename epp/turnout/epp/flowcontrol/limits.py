@@ -1,8 +1,10 @@
 """How many requests and bytes wait, in all and by priority, against their limits."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from turnout.config import BandSettings, FlowControlSettings
+from turnout.framework import NEVER
 
 
 @dataclass(slots=True)
@@ -16,11 +18,14 @@ class Amount:
 class Limits:
     """Counts by the request's own priority, whatever its effective one.
 
+    ``request_ttl`` and ``no_endpoint_ttl`` are the times to live in seconds, infinite where there is none.
     A band is full at its limit; a request larger than all that is allowed is refused, however empty the queue is.
     """
 
     def __init__(self, settings: FlowControlSettings) -> None:
         self.settings = settings
+        self.request_ttl = _seconds(settings.default_request_ttl)
+        self.no_endpoint_ttl = _seconds(settings.no_endpoint_request_ttl)
         self.total = Amount()
         self.by_priority: dict[int, Amount] = {}
 
@@ -77,3 +82,7 @@ class Limits:
             amount.size_bytes -= size_bytes
         if not waiting.requests:
             del self.by_priority[priority]
+
+
+def _seconds(ttl: timedelta | None) -> float:
+    return NEVER if ttl is None else ttl.total_seconds()

@@ -7,7 +7,6 @@ from turnout.framework import Refusal, RefusalKind
 SATURATED = "rejected-saturated"
 EXPIRED = "rejected-ttl-expired"
 NO_ENDPOINTS = "rejected-no-endpoints"
-CANCELLED = "rejected-context-cancelled"
 SHUTTING_DOWN = "rejected-shutting-down"
 EVICTED = "evicted"
 
@@ -45,7 +44,6 @@ def expired(waited_seconds: float, *, pool_empty: bool) -> Refusal:
     return Refusal(RefusalKind.RESOURCE_EXHAUSTED, f"request timed out in queue: {waited}", EXPIRED)
 
 
-CLIENT_LEFT = Refusal(RefusalKind.UNAVAILABLE, "client disconnected: while waiting in the queue", CANCELLED)
 STOPPING = Refusal(RefusalKind.UNAVAILABLE, "flow controller shutting down: the request was queued", SHUTTING_DOWN)
 SHEDDABLE_DROPPED = Refusal(
     RefusalKind.RESOURCE_EXHAUSTED, "system saturated, sheddable request dropped", SATURATED, retry_after_seconds=1.0

@@ -30,7 +30,7 @@ from turnout.epp.flowcontrol.policies import Policies
 from turnout.epp.flowcontrol.rules import LaneBook, served_by
 from turnout.epp.flowcontrol.saturation import Saturation, SaturationGauge, with_pending
 from turnout.epp.flowcontrol.turns import Held, LaneView, next_turn
-from turnout.epp.requests.admission import Admission, RunningRequest
+from turnout.epp.requests.admission import GIVEN_UP, Admission, RunningRequest
 from turnout.framework import (
     CycleState,
     Endpoint,
@@ -75,7 +75,6 @@ class FlowControl:
         self._report = report
         self._clock = clock
         self._waiting: dict[Entry, asyncio.Future[None]] = {}
-        self._subsets: dict[Entry, tuple[str, ...] | None] = {}
         self._paces: dict[str, Pace] = {}
         self._pending = 0
         self._closed = False
@@ -83,8 +82,6 @@ class FlowControl:
         self._held_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._found: dict[str, Saturation] = {}
-        self.held: Sequence[Held] = ()
-        """What was held back when somebody's turn was looked for last."""
         limits = Limits(settings)
         self.controller = FlowController(limits, Policies(limits, report))
         self._evictions = Evictions(settings, observer, Guard(report))
@@ -156,14 +153,9 @@ class FlowControl:
         rule = self._book.rule_of(request)
         return endpoints if rule is None else served_by(rule, endpoints)
 
-    def may_evict(self, item: QueuedRequest) -> bool:
-        """Whether the request may be taken back while it runs."""
-        return self._evictions.may_evict(item)
-
-    def running(self, request: RunningRequest, *, evictable: bool) -> None:
-        """A request that was admitted has been sent to its endpoint."""
-        if self.settings.enable_eviction:
-            self._evictions.running(request, evictable=evictable)
+    def running(self, request: RunningRequest) -> bool:
+        """Takes note of an admitted request that goes to its endpoint; whether it may be taken back."""
+        return self.settings.enable_eviction and self._evictions.running(request)
 
     def wake(self) -> None:
         """The load of the pool has changed."""
@@ -220,7 +212,7 @@ class FlowControl:
         self._gauge = SaturationGauge(settings.detector, Guard(self._report))
 
     def _lane_of(self, entry: Entry) -> str:
-        return self._book.lane_of(entry.waiting.request, self._subsets.get(entry))
+        return self._book.lane_of(entry.waiting.request, entry.subset)
 
     def _enqueue(self, item: QueuedRequest, subset: tuple[str, ...] | None) -> Entry | Refusal:
         now = self._clock()
@@ -238,8 +230,7 @@ class FlowControl:
         if limit:
             return self._refused_at_the_door(item, Outcome.REJECTED_CAPACITY, outcomes.over_capacity(limit))
         entry = self.controller.add(item, lane, now, pool_empty=empty)
-        if subset is not None:
-            self._subsets[entry] = subset
+        entry.subset = subset
         self._observer.entered(request, self._clock() - now)
         return entry
 
@@ -270,7 +261,7 @@ class FlowControl:
             await future
         except asyncio.CancelledError:
             if entry.queued:
-                self._end(entry, Outcome.EVICTED_CONTEXT_CANCELLED, outcomes.CLIENT_LEFT)
+                self._end(entry, Outcome.EVICTED_CONTEXT_CANCELLED, GIVEN_UP)
             elif entry.refusal is None and not future.cancelled():
                 self._settled()
             raise
@@ -296,7 +287,6 @@ class FlowControl:
         self._answer(entry)
 
     def _answer(self, entry: Entry) -> None:
-        self._subsets.pop(entry, None)
         future = self._waiting.pop(entry, None)
         if future is None:
             return
@@ -328,22 +318,20 @@ class FlowControl:
             controller.adapt(fullest.effective, now)
             turn = next_turn(views, controller.policies, now)
             if isinstance(turn, Entry):
-                self.held = ()
                 self._held_until = 0.0
                 self._evictions.made_room(now)
                 self._dispatch(turn, now)
                 self.wake()
             else:
-                self.held = turn
                 self._held_until = now + HELD_SECONDS
-                self._make_room(now)
+                self._make_room(turn, now)
             self._observer.cycle(self._clock() - started)
         self._arm()
 
-    def _make_room(self, now: float) -> None:
+    def _make_room(self, held: Sequence[Held], now: float) -> None:
         if self.settings.enable_eviction:
             in_flight = sum(endpoint.in_flight for endpoint in self._pool.candidates())
-            self._evictions.make_room(self.held, in_flight + self._pending, now)
+            self._evictions.make_room(held, in_flight + self._pending, now)
 
     def _view(self, lane: Lane, now: float) -> LaneView:
         endpoints = self._book.endpoints(lane.name, self._pool.candidates())

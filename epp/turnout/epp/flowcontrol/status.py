@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from turnout.epp.flowcontrol.entry import Entry
 from turnout.epp.flowcontrol.shell import FlowControl
@@ -76,12 +76,9 @@ def _of_priority(flow: FlowControl, priority: int, seen: _Seen | None, now: floa
     status = PriorityStatus(priority, waiting.requests, waiting.size_bytes, limits.band(priority).max_requests)
     if seen is None:
         return status
-    return PriorityStatus(
-        status.priority,
-        status.queued,
-        status.size_bytes,
-        status.max_requests,
-        sorted(seen.levels - {""}),
-        len(seen.flows),
-        max(0.0, now - seen.oldest),
+    return replace(
+        status,
+        levels=sorted(seen.levels - {""}),
+        flows=len(seen.flows),
+        oldest_seconds=max(0.0, now - seen.oldest),
     )

@@ -3,7 +3,19 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from turnout.framework import CycleState, Endpoint, InferenceRequest, QueuedRequest, Refusal, WaitRecord
+from turnout.framework import (
+    CLIENT_LEFT,
+    CycleState,
+    Endpoint,
+    InferenceRequest,
+    QueuedRequest,
+    Refusal,
+    RefusalKind,
+    WaitRecord,
+)
+
+GIVEN_UP = Refusal(RefusalKind.UNAVAILABLE, "client disconnected: before its request was sent", CLIENT_LEFT)
+"""What became of a request whose client went away; nobody is there to be told."""
 
 
 class RunningRequest(Protocol):
@@ -75,10 +87,9 @@ class AdmissionControl(Protocol):
         """Those of the endpoints that may serve the request; the same sequence where nothing is ruled out."""
         ...
 
-    def may_evict(self, item: QueuedRequest) -> bool:
-        """Whether the request may be taken back while it runs, so that its stream has to stay open."""
-        ...
+    def running(self, request: RunningRequest) -> bool:
+        """Takes note of an admitted request that goes to its endpoint.
 
-    def running(self, request: RunningRequest, *, evictable: bool) -> None:
-        """A request that was admitted has been sent to its endpoint."""
+        True: it may be taken back while it runs, so that its stream has to stay open.
+        """
         ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from turnout.config import Pipeline
-from turnout.epp.requests.admission import Admission, AdmissionControl
+from turnout.epp.requests.admission import GIVEN_UP, Admission, AdmissionControl
 from turnout.epp.requests.candidates import in_subset
 from turnout.epp.requests.dispatch import Accounting, Dispatch, DispatchContext, EndpointHealth
 from turnout.epp.requests.door import classified, tell_refused
@@ -29,7 +29,6 @@ from turnout.framework import (
     Named,
     NoEndpointsError,
     PluginError,
-    QueuedRequest,
     Refusal,
     RefusalKind,
     SchedulingResult,
@@ -51,9 +50,6 @@ NOTHING_LEFT = Refusal(
     RefusalKind.RESOURCE_EXHAUSTED, "no endpoints available for the given request", "rejected-saturated"
 )
 SHUTTING_DOWN = Refusal(RefusalKind.UNAVAILABLE, "the Endpoint Picker is shutting down", "rejected-shutting-down")
-CLIENT_LEFT = Refusal(
-    RefusalKind.UNAVAILABLE, "client disconnected: before its request was sent", "rejected-context-cancelled"
-)
 
 
 class Pool(EndpointHealth, Protocol):
@@ -165,7 +161,7 @@ class Director:
         try:
             outcome = await self._once_admitted(head, replace(intake, request=request), state)
         except asyncio.CancelledError:
-            self._tell_refused(request, state, CLIENT_LEFT)
+            self._tell_refused(request, state, GIVEN_UP)
             raise
         if isinstance(outcome, Refusal):
             self._tell_refused(request, state, outcome)
@@ -330,9 +326,8 @@ class Director:
             accounting=self._pool.dispatched(result.endpoint.name),
             parser=intake.parser,
             rewrites_response=intake.body is not None,
-            evictable=self.admission.may_evict(QueuedRequest(request, request.received_at, state=state)),
         )
-        self.admission.running(dispatch, evictable=dispatch.evictable)
+        dispatch.evictable = self.admission.running(dispatch)
         self._observer.dispatched(request, result.endpoint, self._clock() - request.received_at)
         try:
             headers = self._account(pipeline, request, state, result)
