@@ -25,6 +25,9 @@ NEVER = float("inf")
 class QueuedRequest:
     """A request that waits. Times are in seconds on the caller's clock; no deadline is infinity.
 
+    ``deadline`` is when the request is refused if it still waits: by its client's word, or by the time to live that
+    the configuration gives it.
+
     ``state`` is the request's own, with what was known when it came; data producers have not run yet.
     """
 

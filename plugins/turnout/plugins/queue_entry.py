@@ -14,9 +14,10 @@ MAX_RETRY_AFTER_SECONDS = 3600.0
 class EarlyRefusalPolicy:
     """Refuses a request at once that would wait longer than it may.
 
-    It may wait until its deadline, and until its TTFT target has passed unless ``use_ttft_target`` is false. It is
-    refused when the expected wait times ``safety_factor`` is more than what is left until then: above 1 refuses
-    earlier, below 1 later. As long as no wait is expected because nothing is known of the pace, nobody is refused.
+    It may wait until its deadline, stated by the client or given by the time to live, and until its TTFT target has
+    passed unless ``use_ttft_target`` is false. It is refused when the expected wait times ``safety_factor`` is more
+    than what is left until then: above 1 refuses earlier, below 1 later. As long as no wait is expected because nothing
+    is known of the pace, nobody is refused.
 
     The client is told to come back when as much time has passed as it would have waited too long, at least a second.
 

@@ -11,7 +11,7 @@ class FcfsOrderingPolicy:
 
 
 class EdfOrderingPolicy:
-    """The earliest deadline first; requests without one come last, in order of arrival."""
+    """The earliest deadline first; requests without any come last, in order of arrival."""
 
     def rank(self, item: QueuedRequest, now: float) -> float:
         return item.deadline

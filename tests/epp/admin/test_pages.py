@@ -87,7 +87,9 @@ async def test_the_index_links_every_page(site: Site) -> None:
     status, page = await site.get("/")
     assert status == 200
     paths = ["/metrics", "/healthz", "/readyz", "/endpoints", "/decisions", "/config", "/diagnosis"]
-    assert [path for path in paths if f'href="{path}"' in page] == paths
+    # These two are added where the queue and the promises are known.
+    linked = [*paths, "/queue", "/sla"]
+    assert [path for path in linked if f'href="{path}"' in page] == linked
     for path in paths:
         assert (await site.get(path))[0] == 200
 

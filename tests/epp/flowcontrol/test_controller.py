@@ -102,7 +102,7 @@ def test_a_deadline_follows_the_regime(
     entry = queue.add("r", now=0.0, deadline=own)
     if regime_change is not None:
         queue.core.set_pool_empty(queue.core.lane_of(entry), empty=True, now=regime_change)
-    assert entry.deadline == expected
+    assert entry.deadline == entry.waiting.deadline == expected
     assert queue.core.expire(min(expected, 1e9) - 0.001) is None
     if expected < NEVER:
         assert queue.core.expire(expected) is entry

@@ -18,7 +18,7 @@ from turnout.config import LaneSettings
 from turnout.epp.flowcontrol.outcomes import over_capacity
 from turnout.epp.requests.admission import Admission
 from turnout.epp.simulator.replay.virtual_time import run_virtually
-from turnout.framework import Headers, Named, QueuedRequest, QueueOutlook, Refusal, RefusalKind, WaitRecord
+from turnout.framework import NEVER, Headers, Named, QueuedRequest, QueueOutlook, Refusal, RefusalKind, WaitRecord
 
 NO_TTL = {"default_request_ttl": None, "no_endpoint_request_ttl": None}
 
@@ -177,10 +177,12 @@ class Bouncer:
     """Refuses what would have to wait long; remembers what it was told."""
 
     told: QueueOutlook | None = None
+    deadline: float = NEVER
     asked: int = 0
 
     def entry_refusal(self, item: QueuedRequest, outlook: QueueOutlook, now: float) -> Refusal | None:
         self.told = outlook
+        self.deadline = item.deadline
         self.asked += 1
         if (outlook.expected_wait or 0.0) > 15.0:
             return Refusal(RefusalKind.RESOURCE_EXHAUSTED, "come back later", "rejected-saturated", 15.0)
@@ -206,6 +208,74 @@ async def test_an_entry_policy_is_asked_only_of_what_would_wait_and_knows_how_lo
     assert (told.fill, told.saturation) == (0.03, 1.0)
     assert pool.flow.expected_wait() == pytest.approx(3 * 11.0, rel=0.01)
     assert await asyncio.gather(*tasks) == ["served"] * 5
+
+
+@virtual
+async def test_a_level_that_higher_ones_leave_nothing_is_told_a_long_wait_and_they_a_short_one() -> None:
+    bouncer = Bouncer()
+    pool = Pool(made=settings(entry_policies=(Named(bouncer, "bouncer"),)))
+    tasks = []
+    for number in range(20):
+        tasks += [pool.send(f"high {number}", 5, seconds=1.0) for _ in range(1 + (number == 0))]
+        await asyncio.sleep(1.0)
+    # One a second comes and one a second goes, so none of the twenty seconds was for a low one.
+    refused = await pool.ask(request("low"))
+    assert isinstance(refused, Refusal)
+    told: QueueOutlook | None = bouncer.told
+    assert told is not None
+    assert told.expected_wait is not None
+    assert told.expected_wait > 15.0
+    waiting = asyncio.ensure_future(pool.ask(request("high", 5)))
+    await asyncio.sleep(0)
+    told = bouncer.told
+    assert told is not None
+    assert told.expected_wait == pytest.approx(told.ahead + 1, rel=0.1)
+    waiting.cancel()
+    assert await asyncio.gather(*tasks) == ["served"] * 21
+
+
+@virtual
+async def test_no_longer_wait_is_expected_than_until_the_request_is_overdue_and_has_had_its_turn() -> None:
+    bouncer = Bouncer()
+    aging = Aging(step=100.0, max_wait=4.0)
+    pool = Pool(made=settings(ordering=aging, entry_policies=(Named(bouncer, "bouncer"),)))
+    tasks = []
+    for number in range(20):
+        tasks += [pool.send(f"high {number}", 5, seconds=1.0) for _ in range(1 + (number == 0))]
+        await asyncio.sleep(1.0)
+    low = pool.send("low", seconds=1.0)
+    await asyncio.sleep(0)
+    told: QueueOutlook | None = bouncer.told
+    assert told is not None
+    assert told.expected_wait == pytest.approx(4.0 + pool.flow.controller.length, rel=0.1)
+    assert await low == "served"
+    assert await asyncio.gather(*tasks) == ["served"] * 21
+
+
+@virtual
+async def test_an_entry_policy_sees_the_deadline_that_holds() -> None:
+    bouncer = Bouncer()
+    pool = Pool(made=settings(entry_policies=(Named(bouncer, "bouncer"),)))
+    pool.load("a", 1)
+    started = pool.loop.time()
+    for headers, seconds in (([], 60.0), ([("x-turnout-queue-timeout-ms", "2000")], 2.0)):
+        asked = pool.ask(request("r", received_at=started, headers=Headers(headers)))
+        waiting = asyncio.ensure_future(asked)
+        await asyncio.sleep(0)
+        assert bouncer.deadline == pytest.approx(started + seconds)
+        waiting.cancel()
+
+
+@virtual
+async def test_a_reload_keeps_the_pace_of_what_waits_and_counts_it_in_its_new_lane() -> None:
+    pool = Pool()
+    tasks = [pool.send(str(number)) for number in range(4)]
+    await asyncio.sleep(21.0)
+    before = pool.flow.expected_wait()
+    pool.flow.configure(settings(fairness=Alphabet()))
+    assert pool.flow.expected_wait() == before == pytest.approx(2 * 11.0, rel=0.01)
+    assert await asyncio.gather(*tasks) == ["served"] * 4
+    assert pool.flow.expected_wait() is None
 
 
 @virtual

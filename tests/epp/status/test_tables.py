@@ -27,7 +27,7 @@ async def test_everything_at_a_glance() -> None:
         "  default/a        2    1,200       50%          6  250 ms",
         "  default/b        -        -         -          0       -  out of service: connection refused",
         "",
-        "queue: 12 requests wait (3.4 MB), saturation 0.95, a new one would wait 1.25 s, strategy slo-first",
+        "queue: 12 requests wait (3.4 MB), saturation 0.95, one more at the end would wait 1.25 s, strategy slo-first",
         "  priority  level  requests   at most     bytes  flows    oldest",
         "        10  gold          2     5,000  400.0 kB      1    500 ms",
         "        -5  -            10  no limit    3.0 MB      4  3.33 min",
@@ -48,7 +48,7 @@ def test_what_is_not_there_is_not_shown() -> None:
     ]
     assert shown(Status("", [], QueuePage(enabled=False)))[-1] == "queue: flow control is off"
     assert shown(Status("", [], QueuePage(enabled=True, queued=0, bytes=0, saturation=0.0)))[-1] == (
-        "queue: 0 requests wait (0.0 kB), saturation 0, a new one would wait -"
+        "queue: 0 requests wait (0.0 kB), saturation 0, one more at the end would wait -"
     )
 
 

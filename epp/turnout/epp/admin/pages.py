@@ -184,6 +184,7 @@ _PAGES = (
     ("/endpoints", "every endpoint with its state and metrics"),
     ("/decisions", f"the latest explained decisions; ?n=1 to {MAX_DECISIONS}"),
     ("/config", "the effective configuration"),
+    ("/queue", "what waits, by priority"),
     ("/diagnosis", "what plugins say about their own work"),
     ("/sla", "promises, and how they are kept"),
     ("/sla/events", "broken promises as they happen, as server-sent events"),

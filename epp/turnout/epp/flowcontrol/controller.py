@@ -58,6 +58,11 @@ class FlowController:
         """The lane in which a queued entry waits."""
         return self._lanes[entry.lane]
 
+    def waits_in(self, lane_name: str) -> bool:
+        """Whether requests wait in the lane of this name."""
+        lane = self._lanes.get(lane_name)
+        return lane is not None and lane.length > 0
+
     def __iter__(self) -> Iterator[Entry]:
         for lane in self._lanes.values():
             yield from lane
@@ -65,7 +70,10 @@ class FlowController:
     # --- in and out --------------------------------------------------------------------------------------
 
     def add(self, item: QueuedRequest, lane_name: str, now: float, *, pool_empty: bool) -> Entry:
-        """Lets a request wait, whatever the limits; ``limits.refusal`` is asked before."""
+        """Lets a request wait, whatever the limits; ``limits.refusal`` is asked before.
+
+        The item comes with the deadline that the client stated, and waits with the one that holds.
+        """
         self._sequence += 1
         entry = Entry(item, lane_name, self._sequence)
         self.limits.add(entry.priority, entry.size_bytes)
@@ -75,8 +83,8 @@ class FlowController:
             lane = self._lanes[lane_name] = Lane(lane_name, self.policies.make_band, now)
         if not lane.length:
             lane.pool_empty, lane.regime_since = pool_empty, now
-        self._insert(entry, lane, now)
         self._set_deadline(entry, lane)
+        self._insert(entry, lane, now)
         return entry
 
     def withdraw(self, entry: Entry, now: float) -> QueuedRequest:
@@ -170,8 +178,8 @@ class FlowController:
             entry.lane = name
             entry.version += 1
             entry.overdue_at = entry.deadline = NEVER
-            self._insert(entry, lane, now)
             self._set_deadline(entry, lane)
+            self._insert(entry, lane, now)
 
     # --- inside ------------------------------------------------------------------------------------------
 
@@ -212,8 +220,10 @@ class FlowController:
         budget = limits.no_endpoint_ttl if lane.pool_empty else limits.request_ttl
         start = max(entry.enqueued_at, lane.regime_since)
         deadline = min(
-            entry.waiting.deadline, start + budget, entry.enqueued_at + max(limits.request_ttl, limits.no_endpoint_ttl)
+            entry.stated_deadline, start + budget, entry.enqueued_at + max(limits.request_ttl, limits.no_endpoint_ttl)
         )
+        if deadline != entry.waiting.deadline:
+            entry.item = replace(entry.waiting, deadline=deadline)
         if deadline != entry.deadline:
             entry.deadline = deadline
             heappush(self._deadlines, (deadline, next(self._ticks), entry))

@@ -13,8 +13,9 @@ class Entry:
     """A queued request with what flow control knows of it.
 
     ``band`` is its effective priority; ``sequence`` its place in the order of arrival; ``size_bytes`` what it counts
-    against limits in bytes. Once it has left the queue ``queued`` is False and the request is let go; ``refusal`` says
-    why if it went nowhere. ``subset`` is the subset hint that the request came with.
+    against limits in bytes. ``stated_deadline`` is the client's own, ``deadline`` the one that holds. Once it has left
+    the queue ``queued`` is False and the request is let go; ``refusal`` says why if it went nowhere. ``subset`` is the
+    subset hint that the request came with.
     """
 
     __slots__ = (
@@ -31,6 +32,7 @@ class Entry:
         "refusal",
         "sequence",
         "size_bytes",
+        "stated_deadline",
         "subset",
         "version",
     )
@@ -46,6 +48,7 @@ class Entry:
         self.rank = 0.0
         self.effective = EffectivePriority(self.priority)
         self.overdue_at = NEVER
+        self.stated_deadline = item.deadline
         self.deadline = NEVER
         self.queued = True
         self.refusal: Refusal | None = None

@@ -9,6 +9,7 @@ thousand endpoints reports its load twenty times a second.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -32,6 +33,7 @@ from turnout.epp.flowcontrol.saturation import Saturation, SaturationGauge, with
 from turnout.epp.flowcontrol.turns import Held, LaneView, next_turn
 from turnout.epp.requests.admission import GIVEN_UP, Admission, RunningRequest
 from turnout.framework import (
+    NEVER,
     CycleState,
     Endpoint,
     InferenceRequest,
@@ -75,7 +77,7 @@ class FlowControl:
         self._report = report
         self._clock = clock
         self._waiting: dict[Entry, asyncio.Future[None]] = {}
-        self._paces: dict[str, Pace] = {}
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
         self._pending = 0
         self._closed = False
         self._look_soon = False
@@ -105,7 +107,11 @@ class FlowControl:
         self._evictions.configure(settings)
         limits = Limits(settings)
         policies = Policies(limits, self._report)
-        self.controller.rebuild(limits, policies, self._lane_of, self._clock())
+        now = self._clock()
+        self.controller.rebuild(limits, policies, self._lane_of, now)
+        self._paces = defaultdict(Pace, {lane.name: self._paces[lane.name] for lane in self.controller.lanes})
+        for name in self._paces:
+            self._watch_pace(name, now)
         self.wake()
 
     async def enter(
@@ -196,12 +202,14 @@ class FlowControl:
         return ""
 
     def expected_wait(self) -> float | None:
-        """Seconds that a request at the end of the longest lane would wait; None if unknown or nothing waits."""
+        """Seconds that one more request of the lowest priority that waits would wait, in the slowest lane.
+
+        None if that is unknown or nothing waits.
+        """
         now = self._clock()
         waits = [
-            self._paces[lane.name].expected_wait(lane.length, now)
+            self._paces[lane.name].expected_wait(lane.length, now, lane.bands[-1].priority)
             for lane in self.controller.lanes
-            if lane.name in self._paces
         ]
         return max((wait for wait in waits if wait is not None), default=None)
 
@@ -231,6 +239,7 @@ class FlowControl:
             return self._refused_at_the_door(item, Outcome.REJECTED_CAPACITY, outcomes.over_capacity(limit))
         entry = self.controller.add(item, lane, now, pool_empty=empty)
         entry.subset = subset
+        self._paces[lane].arrived(entry.priority, now)
         self._observer.entered(request, self._clock() - now)
         return entry
 
@@ -244,18 +253,30 @@ class FlowControl:
         now = self._clock()
         lane = self.controller.lane_of(entry)
         ahead = lane.ahead(entry.band) - 1
-        pace = self._paces.get(lane.name)
         outlook = QueueOutlook(
-            expected_wait=None if pace is None else pace.expected_wait(ahead, now),
+            expected_wait=self._expected_wait(entry, lane, ahead, now),
             ahead=ahead,
             fill=self.controller.limits.fill(entry.priority),
             saturation=self._found[lane.name].effective,
         )
         return self.controller.policies.entry_refusal(entry, outlook, now)
 
+    def _expected_wait(self, entry: Entry, lane: Lane, ahead: int, now: float) -> float | None:
+        pace = self._paces[lane.name]
+        expected = pace.expected_wait(ahead, now, entry.priority)
+        if expected is None or entry.overdue_at == NEVER:
+            return expected
+        # Then it goes before all but those that are overdue longer, each of which waits already.
+        once_overdue = pace.expected_wait(lane.length - 1, now)
+        return expected if once_overdue is None else min(expected, max(0.0, entry.overdue_at - now) + once_overdue)
+
+    def _watch_pace(self, lane_name: str, now: float) -> None:
+        self._paces[lane_name].waiting(now, some=self.controller.waits_in(lane_name))
+
     async def _wait(self, entry: Entry) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[entry] = future
+        self._watch_pace(entry.lane, self._clock())
         self._arm()
         try:
             await future
@@ -272,17 +293,16 @@ class FlowControl:
         """A queued request ends without a dispatch."""
         now = self._clock()
         item = self.controller.withdraw(entry, now)
+        self._watch_pace(entry.lane, now)
         self._observer.left(item.request, outcome, now - item.enqueued_at, was_queued=True)
         entry.refusal = refusal
         self._answer(entry)
 
     def _dispatch(self, entry: Entry, now: float) -> None:
-        waited = entry in self._waiting
-        lane = entry.lane
         item = self.controller.dispatch(entry, now)
         self._pending += 1
-        if waited or self._waiting:
-            self._paces.setdefault(lane, Pace()).dispatched(now)
+        self._paces[entry.lane].dispatched(entry.priority, now)
+        self._watch_pace(entry.lane, now)
         self._observer.left(item.request, Outcome.DISPATCHED, now - item.enqueued_at, was_queued=True)
         self._answer(entry)
 

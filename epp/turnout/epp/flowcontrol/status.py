@@ -29,7 +29,7 @@ class PriorityStatus:
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """The queue at one moment. ``expected_wait_seconds`` is that of one more request, None if unknown."""
+    """The queue at one moment. ``expected_wait_seconds`` is that of one more, see ``FlowControl``."""
 
     queued: int
     size_bytes: int

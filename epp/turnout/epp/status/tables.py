@@ -68,7 +68,7 @@ def _queue(queue: QueuePage) -> list[Text]:
     parts = [
         f"{_count(queue.queued)} requests wait ({_size(queue.bytes)})",
         f"saturation {_number(queue.saturation)}",
-        f"a new one would wait {_duration(queue.expected_wait_seconds)}",
+        f"one more at the end would wait {_duration(queue.expected_wait_seconds)}",
         *([f"strategy {printable(queue.strategy)}"] if queue.strategy else []),
     ]
     title = Text(f"\nqueue: {', '.join(parts)}", style="bold")
