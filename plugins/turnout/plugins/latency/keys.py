@@ -1,20 +1,26 @@
 """What producers of latency predictions publish about a request."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from turnout.framework import KeyFamily
 
 DEFAULT_PRODUCER = "predicted-latency-producer"
 
 
-@dataclass(frozen=True, slots=True)
-class LatencyPrediction:
-    """What one request may expect of one endpoint: TTFT and TPOT, in seconds."""
+class LatencyPrediction(NamedTuple):
+    """What one request may expect of one endpoint, from the moment at which it is sent there. Times are in seconds.
+
+    The times are medians. A spread is the standard deviation of the natural logarithm of a time, so that about two
+    thirds of the times are within a factor of ``exp(spread)``; 0 where nothing is known of it. ``busy_seconds`` is how
+    much of the endpoint's time the request takes from others: what it costs to compute, without its waiting.
+    """
 
     ttft_seconds: float
     tpot_seconds: float
+    ttft_spread: float = 0.0
+    tpot_spread: float = 0.0
+    busy_seconds: float = 0.0
 
 
 LatencyPredictions: TypeAlias = Mapping[str, LatencyPrediction]
