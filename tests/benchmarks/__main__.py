@@ -18,6 +18,7 @@ from .figures import BenchmarkError, Figure, Plan, Run
 from .latency import added_latency
 from .parsing import body_parsing
 from .precise import precise_producer
+from .predictions import latency_predictions
 from .prefix import prefix_producer
 from .queueing import queue_depth, queue_throughput
 from .report import as_json, table
@@ -30,6 +31,7 @@ CASES: Mapping[str, Run] = {
     "pool-size": pool_sizes,
     "prefix": prefix_producer,
     "precise": precise_producer,
+    "predictions": latency_predictions,
     "parse": body_parsing,
     "latency": added_latency,
     "throughput": throughput,

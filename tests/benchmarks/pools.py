@@ -143,6 +143,14 @@ def default_decider(pool_size: int, prompt_bytes: int = 2048) -> Decider:
     return decider
 
 
+def predicting_decider(pool_size: int) -> Decider:
+    """The default profile over the same, with latencies predicted for every candidate."""
+    config = DEFAULT_CONFIG.replace("plugins:\n", "plugins:\n- type: predicted-latency-producer\n", 1)
+    decider = Decider(config, endpoints(pool_size), chat_requests(2048, 64))
+    decider.remember(8)
+    return decider
+
+
 def random_decider(pool_size: int) -> Decider:
     """The same requests and endpoints with nothing but a random choice."""
     return Decider(RANDOM_ONLY, endpoints(pool_size), chat_requests(2048, 64))

@@ -50,6 +50,7 @@ from turnout.framework import (
 )
 from turnout.plugins.fairness.program_aware import ProgramAwareFairness
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
+from turnout.plugins.latency.producer import PredictedLatencyProducer
 from turnout.plugins.prefix_cache.approximate import ApproxPrefixCacheProducer
 from turnout.plugins.priorities.level_classifier import PriorityLevelClassifier
 from turnout.plugins.saturation.utilization import UtilizationDetector
@@ -241,6 +242,7 @@ def _read_at_a_scrape() -> CollectorRegistry:
     plugins = {
         "prefix": _compared_producer(),
         "load": _loaded_producer(),
+        "latency": _predicting_producer(),
         "levels": PriorityLevelClassifier(),
         "strategy": AdaptiveOrderingPolicy(),
         **_token_producers(),
@@ -271,6 +273,13 @@ def _token_producers() -> Mapping[str, TokenProducer]:
 
 def _loaded_producer() -> InFlightLoadProducer:
     producer = InFlightLoadProducer()
+    state, result = _dispatched()
+    producer.pre_request(InferenceRequest("r"), state, result)
+    return producer
+
+
+def _predicting_producer() -> PredictedLatencyProducer:
+    producer = PredictedLatencyProducer()
     state, result = _dispatched()
     producer.pre_request(InferenceRequest("r"), state, result)
     return producer

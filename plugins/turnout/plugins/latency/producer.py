@@ -1,0 +1,340 @@
+"""Predicts the latency of a request on every candidate, in process."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+
+from river.stats import EWMean
+
+from turnout.framework import (
+    PROMPT,
+    Completion,
+    CycleState,
+    Diagnosis,
+    Endpoint,
+    Figure,
+    Finding,
+    InferenceRequest,
+    PluginName,
+    Prompt,
+    Reading,
+    Response,
+    ResponseChunk,
+    SchedulingResult,
+    StateKey,
+    Termination,
+)
+from turnout.plugins.inflight_load.keys import UncachedRequestTokens
+from turnout.plugins.latency.engine_timing import EngineTiming
+from turnout.plugins.latency.figures import LatencyFigures, variant_readings
+from turnout.plugins.latency.keys import DEFAULT_PRODUCER, LATENCY_PREDICTIONS, SLO_TARGETS, SloTargets
+from turnout.plugins.latency.learnt_file import read_learnt, write_learnt
+from turnout.plugins.latency.predictor import Predictor, PredictorSettings, RequestShape, Row, Site, Table
+from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES
+
+DEFAULT_NAME = PluginName(DEFAULT_PRODUCER)
+DEFAULT_TIMING = EngineTiming()
+
+SAVE_SECONDS = 60.0
+RESTORED_WEIGHT = 100
+
+INACCURATE_ERROR = 0.5
+OBSERVATIONS_TO_JUDGE = 50
+
+OK = 200
+ANSWERS_REMEMBERED = 0.05
+# A server-sent event of vLLM with one token is about 230 bytes long, and a token of plain text about 4.5.
+EVENT_BYTES, PLAIN_BYTES, PLAIN_OVERHEAD_BYTES = 230.0, 4.5, 500.0
+_EVENT = b"data:"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Run:
+    """A request on its way, until it ends."""
+
+    number: int
+    site: Site
+    row: Row
+    context_tokens: float
+    sent_at: float
+    first_token_at: float | None = None
+    events: int = 0
+    last_piece_at: float = field(default=0.0)
+
+
+class PredictedLatencyProducer:
+    """Publishes for each candidate the TTFT and the TPOT to expect, with an uncertainty, and what is left of targets.
+
+    At the first request predictions are those of ``engine``, the form and the figures of one engine. They are corrected
+    by what is observed, for each variant (the endpoints with the same values of ``variant_labels`` and of
+    ``endpoint_role_label``) and each endpoint. Times to first tokens and between tokens are seen where response bodies
+    pass the Endpoint Picker, which ``streaming_mode`` asks for; otherwise only the duration of requests corrects
+    predictions. Requests without targets of their own have ``default_ttft_target`` and ``default_tpot_target``, if
+    any; ``slo_buffer_factor`` multiplies targets.
+
+    Answers are expected to be as long as those that were seen, ``expected_output_tokens`` until there are some, and
+    at most what the request allows. ``max_running_requests`` is how many requests an engine runs at once, 0 if that is
+    not known; ``adapter_load_time`` is what a LoRA adapter that is not loaded costs. With ``state_file`` a restarted
+    picker begins with what was learnt.
+
+    What is cached tells ``prefix_match_info_producer_name``; empty means ``approx-prefix-cache-producer``. With
+    ``predict_in_produce`` false nothing is published, and it only learns. ``in_flight_load_producer_name``,
+    ``context_ttl`` (nanoseconds), ``use_encoder_cache_features``, ``encoder_cache_match_info_producer_name``,
+    ``sampling_mean`` and ``max_decode_token_samples_for_prediction`` are accepted and have no effect.
+
+    Memory is that of the requests in flight, the endpoints in the pool and at most 64 variants.
+
+    Raises:
+        OSError: ``state_file`` cannot be read.
+        ValueError: a number is out of its range, or ``state_file`` holds something else.
+    """
+
+    def __init__(
+        self,
+        slo_buffer_factor: float = 1.0,
+        context_ttl: int = 300_000_000_000,
+        streaming_mode: bool = False,
+        endpoint_role_label: str = "",
+        predict_in_produce: bool = True,
+        prefix_match_info_producer_name: str = "",
+        in_flight_load_producer_name: str = "",
+        use_encoder_cache_features: bool = False,
+        encoder_cache_match_info_producer_name: str = "",
+        sampling_mean: float = 0.0,
+        max_decode_token_samples_for_prediction: int = 0,
+        engine: EngineTiming = DEFAULT_TIMING,
+        variant_labels: Sequence[str] = (),
+        expected_output_tokens: int = 256,
+        max_running_requests: int = 0,
+        adapter_load_time: timedelta = timedelta(seconds=1),
+        default_ttft_target: timedelta | None = None,
+        default_tpot_target: timedelta | None = None,
+        state_file: str = "",
+        name: PluginName = DEFAULT_NAME,
+    ) -> None:
+        _check(slo_buffer_factor, expected_output_tokens, max_running_requests, adapter_load_time)
+        self._buffer = slo_buffer_factor
+        self._defaults = (_target("ttft", default_ttft_target), _target("tpot", default_tpot_target))
+        self._publishes = predict_in_produce
+        # Bodies make it better, but are not worth a proxy that sends every byte of every answer unless asked for.
+        self.needs_response_body = streaming_mode
+        self._matches_key = PREFIX_MATCHES.of(prefix_match_info_producer_name)
+        self._predictions_key = LATENCY_PREDICTIONS.of(name)
+        self._targets_key = SLO_TARGETS.of(name)
+        self._table_key = StateKey[Table]("latency-table", producer=name)
+        self._run_key = StateKey[_Run]("latency-run", producer=name)
+        self.reads = (self._matches_key,)
+        self.optional_reads = (PROMPT,)
+        self.writes = (self._predictions_key, self._targets_key)
+        labels = (*variant_labels, endpoint_role_label) if endpoint_role_label else tuple(variant_labels)
+        load_seconds = adapter_load_time.total_seconds()
+        self._predictor = Predictor(PredictorSettings(engine, labels, max_running_requests, load_seconds))
+        self._expected_output_tokens = expected_output_tokens
+        self._answers = EWMean(ANSWERS_REMEMBERED)
+        self._answered = False
+        self._adapters: frozenset[str] = frozenset()
+        self._sees_bodies = False
+        self._numbers = count()
+        self._figures = LatencyFigures()
+        self._state_file = Path(state_file) if state_file else None
+        self._restore()
+
+    # --- predicting --------------------------------------------------------------------------------------
+
+    async def produce(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> None:
+        """Writes the predictions for all endpoints."""
+        state.write(self._targets_key, self._targets(request, state.now))
+        if self._publishes:
+            table = self._predict(request, state, endpoints)
+            state.write(self._table_key, table)
+            state.write(self._predictions_key, table.predictions)
+
+    def _targets(self, request: InferenceRequest, now: float) -> SloTargets:
+        ttft, tpot = self._promised(request)
+        waited = max(0.0, now - request.received_at)
+        return SloTargets(
+            None if ttft is None else ttft * self._buffer - waited, None if tpot is None else tpot * self._buffer
+        )
+
+    def _promised(self, request: InferenceRequest) -> tuple[float | None, float | None]:
+        default_ttft, default_tpot = self._defaults
+        return (
+            default_ttft if request.ttft_target is None else request.ttft_target,
+            default_tpot if request.tpot_target is None else request.tpot_target,
+        )
+
+    def _predict(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Table:
+        prompt_tokens = max(0, state.get(PROMPT, Prompt()).tokens)
+        uncached = UncachedRequestTokens(prompt_tokens, state.get(self._matches_key)).at_each(endpoints)
+        shape = RequestShape(prompt_tokens, uncached, self._output_tokens(request), self._adapter(request, endpoints))
+        return self._predictor.predict(shape, endpoints, _NOTHING_LOADS, state.now)
+
+    def _output_tokens(self, request: InferenceRequest) -> int:
+        expected = max(1, round(self._answers.get())) if self._answered else self._expected_output_tokens
+        return request.output_tokens(expected)
+
+    def _adapter(self, request: InferenceRequest, endpoints: Sequence[Endpoint]) -> str:
+        """The model that the request asks for, if some endpoint has it as an adapter."""
+        wanted = request.target_model
+        known = any(
+            wanted in metrics.active_adapters or wanted in metrics.waiting_adapters
+            for metrics in (endpoint.metrics for endpoint in endpoints)
+        )
+        return wanted if known else ""
+
+    # --- following ---------------------------------------------------------------------------------------
+
+    def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> None:
+        """Counts the work that goes to the destination."""
+        endpoint, table = result.endpoint, state.get(self._table_key)
+        row = table.row(endpoint.name) if table is not None else None
+        if row is None:
+            row = self._predict(request, state, [endpoint]).row(endpoint.name)
+        if row is None:
+            return
+        if table is not None:
+            # The state lives as long as the response: what was predicted of a thousand others need not.
+            state.discard(self._table_key)
+            picked = {profile.picked[0].name for profile in result.profiles.values()}
+            kept = {name: table.predictions[name] for name in picked if name in table.predictions}
+            state.write(self._predictions_key, kept)
+        site = self._predictor.site(endpoint)
+        number, context = next(self._numbers), state.get(PROMPT, Prompt()).tokens + self._output_tokens(request) / 2
+        shown = request.stream and self._sees_bodies
+        site.work.send(number, row.load_seconds + row.prefill_seconds, context, state.now, shows_first_token=shown)
+        state.write(self._run_key, _Run(number, site, row, context, state.now))
+        self._figures.predicted(request, row.prediction)
+
+    def response_body(
+        self, request: InferenceRequest, state: CycleState, response: Response, chunk: ResponseChunk
+    ) -> None:
+        """The first piece of a stream has the first token."""
+        self._sees_bodies = True
+        run = state.get(self._run_key)
+        if run is None or not response.streaming or response.status != OK:
+            return
+        now = state.now
+        if run.first_token_at is None and chunk.data:
+            run.first_token_at = now
+            run.site.work.first_token(run.number, now)
+            self._predictor.saw_ttft(run.site, run.row, now - run.sent_at)
+            self._judge(request, "ttft", self._promised(request)[0], now - request.received_at)
+        run.events += chunk.data.count(_EVENT)
+        run.last_piece_at = now
+
+    def response_complete(self, request: InferenceRequest, state: CycleState, completion: Completion) -> None:
+        """Learns from what is known at the end."""
+        run = state.get(self._run_key)
+        if run is None:
+            return
+        state.discard(self._run_key)
+        run.site.work.end(run.number, run.context_tokens, state.now)
+        if completion.cause is not Termination.NATURAL or completion.status != OK:
+            return
+        tokens = completion.usage.completion_tokens if completion.usage is not None else 0
+        if tokens > 0:
+            self._answers.update(float(tokens))
+            self._answered = True
+        if run.first_token_at is None:
+            tokens = tokens or self._tokens_of(request, completion.response_bytes)
+            self._predictor.saw_duration(run.site, run.row, tokens, state.now - run.sent_at)
+            return
+        between = (tokens or run.events) - 1
+        if between > 0 and run.last_piece_at > run.first_token_at:
+            tpot = (run.last_piece_at - run.first_token_at) / between
+            self._predictor.saw_tpot(run.site, run.row, tpot)
+            self._judge(request, "tpot", self._promised(request)[1], tpot)
+
+    def _tokens_of(self, request: InferenceRequest, response_bytes: int) -> int:
+        """About how many tokens an answer of this length has, which the picker has not seen."""
+        if response_bytes <= 0:
+            return self._output_tokens(request)
+        if request.stream:
+            return max(1, round(response_bytes / EVENT_BYTES))
+        return max(1, round((response_bytes - PLAIN_OVERHEAD_BYTES) / PLAIN_BYTES))
+
+    def _judge(self, request: InferenceRequest, kind: str, target: float | None, seconds: float) -> None:
+        if target is not None and seconds > target:
+            self._figures.violated(request, kind)
+
+    # --- about itself ------------------------------------------------------------------------------------
+
+    def endpoints_changed(self, endpoints: Sequence[Endpoint]) -> None:
+        """Forgets those that left."""
+        self._predictor.keep_only(frozenset(endpoint.name for endpoint in endpoints))
+
+    def readings(self) -> Iterable[Reading]:
+        """The field's metrics of predictions, and how good they are."""
+        yield from self._figures.readings()
+        yield from variant_readings(self._predictor.variants.values())
+
+    def diagnose(self, endpoints: Sequence[Endpoint], now: float) -> Diagnosis:
+        """Variants that are predicted badly; the factors of each endpoint."""
+        findings = []
+        for variant in self._predictor.variants.values():
+            for kind, learnt in (("TTFT", variant.ttft), ("TPOT", variant.tpot)):
+                accuracy = learnt.accuracy
+                if accuracy.observations >= OBSERVATIONS_TO_JUDGE and accuracy.mape > INACCURATE_ERROR:
+                    message = _INACCURATE.format(kind, variant.name, accuracy.mape)
+                    findings.append(Finding(f"inaccurate-{kind.lower()}", message))
+        sites = self._predictor.sites
+        figures = {each.name: _figures(sites[each.name]) for each in endpoints if each.name in sites}
+        return Diagnosis(findings, figures)
+
+    async def run(self) -> None:
+        """Saves what was learnt every minute and at the end, if there is a file for it."""
+        try:
+            while True:
+                await asyncio.sleep(SAVE_SECONDS)
+                self._save()
+        finally:
+            self._save()
+
+    def _save(self) -> None:
+        if self._state_file is None:
+            return
+        try:
+            write_learnt(self._state_file, {name: each.factors() for name, each in self._predictor.variants.items()})
+        except OSError as error:
+            _log.warning("latencies that were learnt are not saved: %s", error)
+
+    def _restore(self) -> None:
+        if self._state_file is not None:
+            for name, factors in read_learnt(self._state_file).items():
+                self._predictor.variant(name).restore(factors, RESTORED_WEIGHT)
+
+
+_NOTHING_LOADS: Mapping[str, float] = {}
+_INACCURATE = (
+    "{0} predictions of variant {1!r} are {2:.0%} off on average. Endpoints of different speed may share the variant "
+    "(variantLabels), or other traffic reaches them that this picker does not send."
+)
+
+
+def _figures(site: Site) -> Mapping[str, Figure]:
+    ttft, tpot = (math.exp(level) for level in site.levels)
+    return {"variant": site.variant.name, "ttft_factor": round(ttft, 3), "tpot_factor": round(tpot, 3)}
+
+
+def _target(kind: str, target: timedelta | None) -> float | None:
+    if target is not None and target <= timedelta():
+        raise ValueError(f"default_{kind}_target must be above 0, got {target}")
+    return None if target is None else target.total_seconds()
+
+
+def _check(buffer: float, output_tokens: int, running: int, load_time: timedelta) -> None:
+    if not 0.0 < buffer < math.inf:
+        raise ValueError(f"slo_buffer_factor must be positive and finite, got {buffer}")
+    if output_tokens < 1:
+        raise ValueError(f"expected_output_tokens must be at least 1, got {output_tokens}")
+    if running < 0:
+        raise ValueError(f"max_running_requests must be at least 0, got {running}")
+    if load_time < timedelta():
+        raise ValueError(f"adapter_load_time must be at least 0, got {load_time}")

@@ -1,0 +1,106 @@
+"""Scores endpoints by how likely they are to meet the request's targets."""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Literal, TypeAlias
+
+from turnout.framework import CycleState, Endpoint, InferenceRequest, Scores
+from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS, LatencyPrediction, SloTargets
+
+Placement: TypeAlias = Literal["spread", "pack"]
+
+_STANDARD = NormalDist()
+LEAST_SPREAD = 0.02
+
+TIE_WEIGHT = 0.1
+"""Of equally likely endpoints the fastest is best, by at most this much of the score."""
+
+
+class SloScorer:
+    """Scores the probability to meet the targets, given the predicted distribution of TTFT and TPOT.
+
+    A time is taken as log-normal with the predicted median and spread, and both as independent, so that the probability
+    is the product of two of ``Phi((ln(target) - ln(median)) / spread)``. Without targets the score is the least
+    expected time of all endpoints by that of the endpoint, TTFT plus ``tokens`` times TPOT.
+
+    ``placement: spread`` scores the probability, and a tenth of the score goes to the fastest. ``pack`` scores those
+    that meet the targets with at least ``sufficient_probability`` by their load, the fullest 1 and the emptiest 0.5,
+    and others by their probability below that: so the pool is filled endpoint by endpoint, and the rest is free for
+    requests that ask for more, or can be taken out of service.
+
+    The less a prediction is to be relied on (``confidence``), the more its score is drawn towards the mean of all.
+    Endpoints without a prediction get the mean, too. ``latency_prediction_info_producer_name`` is the plugin that
+    predicts; empty means ``predicted-latency-producer``.
+
+    Raises:
+        ValueError: ``sufficient_probability`` is not within (0, 1), or ``tokens`` is negative.
+    """
+
+    def __init__(
+        self,
+        placement: Placement = "spread",
+        sufficient_probability: float = 0.9,
+        tokens: int = 100,
+        latency_prediction_info_producer_name: str = "",
+    ) -> None:
+        if not 0.0 < sufficient_probability < 1.0:
+            raise ValueError(f"sufficient_probability must be above 0 and below 1, got {sufficient_probability}")
+        if tokens < 0:
+            raise ValueError(f"tokens must be at least 0, got {tokens}")
+        self._packs = placement == "pack"
+        self._sufficient = sufficient_probability
+        self._tokens = tokens
+        self._predictions_key = LATENCY_PREDICTIONS.of(latency_prediction_info_producer_name)
+        self._targets_key = SLO_TARGETS.of(latency_prediction_info_producer_name)
+        self.reads = (self._predictions_key, self._targets_key)
+
+    def score(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Scores:
+        predictions = state.get(self._predictions_key, {})
+        found = [predictions.get(endpoint.name) for endpoint in endpoints]
+        known = [(place, prediction) for place, prediction in enumerate(found) if prediction is not None]
+        if not known:
+            return [1.0] * len(endpoints)
+        raw = self._raw(state.get(self._targets_key, SloTargets()), known, endpoints)
+        mean = sum(raw) / len(raw)
+        scores = [mean] * len(endpoints)
+        for (place, prediction), score in zip(known, raw, strict=True):
+            scores[place] = mean + (score - mean) * prediction.confidence
+        return scores
+
+    def _raw(
+        self, targets: SloTargets, known: Sequence[tuple[int, LatencyPrediction]], endpoints: Sequence[Endpoint]
+    ) -> list[float]:
+        times = [each.ttft_seconds + self._tokens * each.tpot_seconds for _, each in known]
+        least = min(times)
+        speeds = [least / time if time > 0.0 else 1.0 for time in times]
+        if targets == (None, None):
+            return speeds
+        likely = [probability(each, targets) for _, each in known]
+        if self._packs:
+            loads = _ranked([endpoints[place].in_flight for place, _ in known])
+            enough = self._sufficient
+            return [
+                0.5 + 0.5 * load if chance >= enough else 0.5 * chance / enough
+                for chance, load in zip(likely, loads, strict=True)
+            ]
+        return [(1.0 - TIE_WEIGHT) * chance + TIE_WEIGHT * speed for chance, speed in zip(likely, speeds, strict=True)]
+
+
+def probability(prediction: LatencyPrediction, targets: SloTargets) -> float:
+    """How likely the endpoint meets both targets; 1 without any."""
+    return _meets(prediction.ttft_seconds, prediction.ttft_spread, targets.ttft_seconds) * _meets(
+        prediction.tpot_seconds, prediction.tpot_spread, targets.tpot_seconds
+    )
+
+
+def _meets(median: float, spread: float, target: float | None) -> float:
+    if target is None or median <= 0.0:
+        return 1.0
+    return 0.0 if target <= 0.0 else _STANDARD.cdf(math.log(target / median) / max(LEAST_SPREAD, spread))
+
+
+def _ranked(values: Sequence[int]) -> list[float]:
+    """From 0 for the least to 1 for the most; 0.5 where all are alike."""
+    least, most = min(values), max(values)
+    return [0.5 if most == least else (value - least) / (most - least) for value in values]

@@ -1,0 +1,300 @@
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+from plugins.generated import FIRST, LATER, decided, ended, produce, response_of
+from plugins.latency.engines import Seen, SimulatedEngine, Traffic, serve
+from turnout.framework import PROMPT, CycleState, Endpoint, InferenceRequest, Prompt, Termination, Usage
+from turnout.framework.testing import check_signatures, make_endpoint, make_request
+from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS, LatencyPrediction, SloTargets
+from turnout.plugins.latency.producer import PredictedLatencyProducer
+from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES, PrefixMatches
+
+STREAM = replace(make_request(), stream=True)
+PREDICTIONS, TARGETS = LATENCY_PREDICTIONS.of(""), SLO_TARGETS.of("")
+
+
+def begun(tokens: int = 1000, now: float = 100.0) -> CycleState:
+    state = CycleState(now)
+    state.write(PROMPT, Prompt(b"", tokens))
+    return state
+
+
+def at(state: CycleState, endpoint: Endpoint) -> LatencyPrediction:
+    return state.read(PREDICTIONS)[endpoint.name]
+
+
+def sent(
+    producer: PredictedLatencyProducer,
+    endpoint: Endpoint,
+    request: InferenceRequest = STREAM,
+    now: float = 100.0,
+) -> CycleState:
+    state = produce(producer, request, begun(now=now), [endpoint])
+    producer.pre_request(request, state, decided(endpoint))
+    return state
+
+
+# --- with real engines' timing ---------------------------------------------------------------------------
+
+
+def two_speeds() -> list[SimulatedEngine]:
+    speeds = (("a", "fast", 1.0), ("b", "fast", 1.0), ("c", "slow", 2.5), ("d", "slow", 2.5))
+    return [SimulatedEngine(*each) for each in speeds]
+
+
+def errors(seen: list[Seen], variant: str) -> list[float]:
+    """Of TTFT, relative to what it was, of one variant in the order of dispatch."""
+    mine = sorted((each for each in seen if each.variant == variant), key=lambda each: each.at)
+    return [abs(each.predicted.ttft_seconds - each.ttft) / each.ttft for each in mine]
+
+
+@pytest.mark.parametrize("rate", [pytest.param(6.0, id="hardly loaded"), pytest.param(24.0, id="half loaded")])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_after_200_requests_the_error_is_below_20_percent_for_each_speed(rate: float, seed: int) -> None:
+    producer = PredictedLatencyProducer(variant_labels=["gpu"])
+    seen = serve(producer, two_speeds(), Traffic(rate, seed), 400)
+    begun_at = sorted(each.at for each in seen)[200]
+    later = [each for each in seen if each.at >= begun_at]
+    assert median(errors(later, "fast")) < 0.2
+    assert median(errors(later, "slow")) < 0.2
+
+
+def test_bodies_are_not_needed() -> None:
+    producer = PredictedLatencyProducer(variant_labels=["gpu"])
+    seen = serve(producer, two_speeds(), Traffic(6.0, shows_bodies=False), 400)
+    begun_at = sorted(each.at for each in seen)[200]
+    assert median(errors([each for each in seen if each.at >= begun_at], "slow")) < 0.2
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_threefold_slowdown_is_followed_within_50_observations(seed: int) -> None:
+    engines, rate = two_speeds(), 8.0
+    fast = [engine for engine in engines if engine.variant == "fast"]
+
+    def slow_down() -> None:
+        for engine in fast:
+            engine.slowdown *= 3.0
+
+    traffic = Traffic(rate, seed, events=[(300 / rate, slow_down)])
+    seen = serve(PredictedLatencyProducer(variant_labels=["gpu"]), engines, traffic, 700)
+    changed_at = min(each.at for each in seen) + 300 / rate
+    after = errors([each for each in seen if each.at >= changed_at], "fast")
+    assert median(after[:10]) > 0.3, "or the slow-down was none"
+    assert median(after[50:]) < 0.2
+    assert median(errors([each for each in seen if each.at >= changed_at], "slow")) < 0.2
+
+
+def test_one_endpoint_that_gets_ten_times_slower_is_known_within_30_seconds() -> None:
+    engines, rate = two_speeds(), 10.0
+
+    def slow_down() -> None:
+        engines[0].slowdown = 10.0
+
+    traffic = Traffic(rate, median_prompt=300, answer=(10, 30), events=[(30.0, slow_down)])
+    seen = serve(PredictedLatencyProducer(variant_labels=["gpu"]), engines, traffic, 800)
+    changed_at = min(each.at for each in seen) + 30.0
+    ratios = [each.predicted.ttft_seconds / each.ttft for each in seen if each.endpoint == "a"]
+    later = [
+        each.predicted.ttft_seconds / each.ttft
+        for each in seen
+        if each.endpoint == "a" and each.at >= changed_at + 30.0
+    ]
+    assert len(ratios) > 100
+    assert median(later) == pytest.approx(1.0, abs=0.25)
+    neighbour = [each for each in seen if each.endpoint == "b" and each.at >= changed_at + 30.0]
+    assert median(errors(neighbour, "fast")) < 0.35
+
+
+# --- what is published -----------------------------------------------------------------------------------
+
+
+def test_each_candidate_has_a_prediction_that_knows_what_is_cached_there() -> None:
+    warm, cold = make_endpoint("warm"), make_endpoint("cold")
+    state = begun()
+    state.write(PREFIX_MATCHES.of(""), PrefixMatches({warm.name: 60}, 63, 16))
+    produce(PredictedLatencyProducer(), STREAM, state, [warm, cold])
+    assert at(state, warm).ttft_seconds < at(state, cold).ttft_seconds / 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "own", "waited", "expected"),
+    [
+        pytest.param({}, (None, None), 0.0, SloTargets(None, None), id="none"),
+        pytest.param({}, (1.0, 0.05), 0.0, SloTargets(1.0, 0.05), id="its own"),
+        pytest.param({}, (1.0, 0.05), 0.25, SloTargets(0.75, 0.05), id="less what it has waited"),
+        pytest.param({"slo_buffer_factor": 0.5}, (1.0, 0.05), 0.25, SloTargets(0.25, 0.025), id="with a buffer"),
+        pytest.param(
+            {"default_ttft_target": timedelta(seconds=2), "default_tpot_target": timedelta(seconds=1)},
+            (None, 0.05),
+            0.0,
+            SloTargets(2.0, 0.05),
+            id="a default for what it does not state",
+        ),
+    ],
+)
+def test_targets_are_those_of_the_request_or_the_default(
+    parameters: dict[str, Any], own: tuple[float | None, float | None], waited: float, expected: SloTargets
+) -> None:
+    request = replace(STREAM, ttft_target=own[0], tpot_target=own[1], received_at=100.0 - waited)
+    state = produce(PredictedLatencyProducer(**parameters), request, begun(), [make_endpoint()])
+    assert state.read(TARGETS) == pytest.approx(expected)
+
+
+def test_what_was_predicted_of_others_is_not_kept_for_as_long_as_the_response() -> None:
+    producer, chosen, other, prefill = PredictedLatencyProducer(), *(make_endpoint(name) for name in "abc")
+    state = produce(producer, STREAM, begun(), [chosen, other, prefill])
+    producer.pre_request(STREAM, state, decided(chosen, ("prefill", prefill)))
+    kept = state.read(PREDICTIONS)
+    assert set(kept) == {chosen.name, prefill.name}
+
+
+def test_without_publishing_it_learns_all_the_same() -> None:
+    producer, endpoint = PredictedLatencyProducer(predict_in_produce=False), make_endpoint()
+    state = produce(producer, STREAM, begun(), [endpoint])
+    assert PREDICTIONS not in state
+    producer.pre_request(STREAM, state, decided(endpoint))
+    state.now = 101.0
+    producer.response_body(STREAM, state, response_of(endpoint), FIRST)
+    assert observations(producer)["ttft"] == 1
+
+
+# --- what is learnt --------------------------------------------------------------------------------------
+
+
+def observations(producer: PredictedLatencyProducer) -> dict[str, float]:
+    return {
+        each.labels["type"]: each.value  # type: ignore[union-attr]
+        for each in producer.readings()
+        if each.name == "latency_prediction_observations_total"
+    }
+
+
+def test_a_stream_tells_of_its_first_token_and_of_the_time_between_tokens() -> None:
+    producer, endpoint = PredictedLatencyProducer(), make_endpoint()
+    state = sent(producer, endpoint, replace(STREAM, ttft_target=0.1))
+    state.now = 100.5
+    producer.response_body(STREAM, state, response_of(endpoint), FIRST)
+    for _ in range(10):
+        state.now += 0.02
+        producer.response_body(STREAM, state, response_of(endpoint), LATER)
+    producer.response_complete(STREAM, state, ended(endpoint))
+    assert observations(producer) == {"ttft": 1, "tpot": 1}
+    after = sent(producer, endpoint, now=200.0)
+    assert at(after, endpoint).ttft_seconds > 0.03
+    assert at(after, endpoint).tpot_seconds > 0.0066
+
+
+@pytest.mark.parametrize(
+    ("changes"),
+    [
+        pytest.param({"cause": Termination.CLIENT_DISCONNECT}, id="the client left"),
+        pytest.param({"cause": Termination.EVICTED}, id="it was taken back"),
+        pytest.param({"status": 500}, id="the engine failed"),
+        pytest.param({"status": None}, id="nobody answered"),
+    ],
+)
+def test_a_request_that_was_not_served_teaches_nothing_and_leaves_nothing(changes: dict[str, Any]) -> None:
+    producer, endpoint = PredictedLatencyProducer(), make_endpoint()
+    before = at(produce(producer, STREAM, begun(), [endpoint]), endpoint)
+    state = sent(producer, endpoint)
+    state.now = 5000.0
+    producer.response_complete(STREAM, state, replace(ended(endpoint), **changes))
+    producer.response_complete(STREAM, state, ended(endpoint))
+    assert at(produce(producer, STREAM, begun(now=6000.0), [endpoint]), endpoint) == pytest.approx(before)
+    assert observations(producer) == {"ttft": 0, "tpot": 0}
+
+
+def test_answers_are_expected_to_be_as_long_as_those_before_and_as_the_request_allows() -> None:
+    producer, endpoint = PredictedLatencyProducer(expected_output_tokens=10), make_endpoint()
+    short = at(produce(producer, STREAM, begun(), [endpoint]), endpoint).busy_seconds
+    for _ in range(100):
+        state = sent(producer, endpoint)
+        producer.response_complete(STREAM, state, replace(ended(endpoint), usage=Usage(1000, 1000)))
+    later = produce(producer, STREAM, begun(now=500.0), [endpoint])
+    assert at(later, endpoint).busy_seconds > 20 * short
+    limited = produce(producer, replace(STREAM, max_output_tokens=10), begun(now=500.0), [endpoint])
+    assert at(limited, endpoint).busy_seconds < 2 * short
+
+
+def test_an_endpoint_that_left_is_forgotten() -> None:
+    producer, endpoint = PredictedLatencyProducer(), make_endpoint()
+    state = sent(producer, endpoint)
+    producer.response_complete(STREAM, state, ended(endpoint))
+    assert producer.diagnose([endpoint], 0.0).figures[endpoint.name]["variant"] == ""
+    producer.endpoints_changed([])
+    assert producer.diagnose([endpoint], 0.0).figures == {}
+
+
+def test_bad_predictions_are_a_finding() -> None:
+    producer, endpoint = PredictedLatencyProducer(), make_endpoint()
+    for number in range(100):
+        state = sent(producer, endpoint, now=100.0 * number)
+        state.now += 0.01 if number % 2 else 4.0
+        producer.response_body(STREAM, state, response_of(endpoint), FIRST)
+        producer.response_complete(STREAM, state, ended(endpoint))
+    (finding,) = producer.diagnose([endpoint], 0.0).findings
+    assert finding.cause == "inaccurate-ttft"
+    assert "variantLabels" in finding.message
+    assert at(sent(producer, endpoint, now=20_000.0), endpoint).confidence < 0.5
+
+
+# --- what survives ---------------------------------------------------------------------------------------
+
+
+def test_what_was_learnt_survives_a_restart(tmp_path: Path) -> None:
+    path, engines = tmp_path / "learnt.json", [SimulatedEngine("a", "slow", 4.0)]
+    producer = PredictedLatencyProducer(variant_labels=["gpu"], state_file=str(path))
+    serve(producer, engines, Traffic(2.0), 200)
+
+    async def live() -> None:
+        task = asyncio.create_task(producer.run())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(live())
+    again = PredictedLatencyProducer(variant_labels=["gpu"], state_file=str(path))
+    fresh = PredictedLatencyProducer(variant_labels=["gpu"])
+    endpoint = engines[0].endpoint()
+    prompt_of_4 = at(produce(again, STREAM, begun(4000), [endpoint]), endpoint).ttft_seconds
+    assert prompt_of_4 > 2.5 * at(produce(fresh, STREAM, begun(4000), [endpoint]), endpoint).ttft_seconds
+
+
+def test_a_file_that_cannot_be_written_costs_the_file_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    producer = PredictedLatencyProducer(state_file=str(tmp_path / "nowhere" / "learnt.json"))
+
+    async def live() -> None:
+        task = asyncio.create_task(producer.run())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(live())
+    assert "latencies that were learnt are not saved" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        pytest.param({"slo_buffer_factor": 0.0}, "slo_buffer_factor must be positive and finite, got 0.0", id="0"),
+        pytest.param({"expected_output_tokens": 0}, "expected_output_tokens must be at least 1, got 0", id="no answer"),
+        pytest.param({"max_running_requests": -1}, "max_running_requests must be at least 0, got -1", id="negative"),
+        pytest.param({"adapter_load_time": timedelta(-1)}, "adapter_load_time must be at least 0", id="before it asks"),
+        pytest.param({"default_ttft_target": timedelta(0)}, "default_ttft_target must be above 0", id="no time"),
+    ],
+)
+def test_parameters_are_checked(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PredictedLatencyProducer(**wrong)
+
+
+def test_it_fits_its_extension_points() -> None:
+    check_signatures(PredictedLatencyProducer())
+    assert not PredictedLatencyProducer().needs_response_body
+    assert PredictedLatencyProducer(streaming_mode=True).needs_response_body
