@@ -12,6 +12,7 @@ NAMES = [
     "precise-prefix",
     "prefix-and-load",
     "sessions",
+    "slo-first",
 ]
 
 

@@ -15,7 +15,7 @@ from turnout.config import DEFAULT_CONFIG, load_pipeline
 from turnout.epp.datalayer.store import EndpointStore
 from turnout.epp.extproc.health import Readiness
 from turnout.epp.extproc.server import ExtProcOptions, ExtProcServer
-from turnout.epp.extproc.session import SessionOptions
+from turnout.epp.extproc.session import ResponseView, SessionOptions
 from turnout.epp.flowcontrol.legacy import LegacyAdmission
 from turnout.epp.gateway.accesslog import AccessLogService, RequestEnd
 from turnout.epp.gateway.options import Address, GatewayOptions, OverrideHost, RequestBodyMode
@@ -122,7 +122,7 @@ async def evicting_world(request_body: RequestBodyMode, urls: Sequence[str]) -> 
         ends.append(end)
         leases.ended(end.lease, logged_end(end))
 
-    session = SessionOptions(reads_response=request_body == "full-duplex")
+    session = SessionOptions(view=ResponseView.ALL if request_body == "full-duplex" else ResponseView.NOTHING)
     server = ExtProcServer(
         director,
         ExtProcOptions(LOOPBACK, 0, None, session),

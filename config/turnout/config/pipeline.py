@@ -165,3 +165,8 @@ class Pipeline:
     def reads_response_body(self) -> bool:
         """Whether the proxy has to send response bodies: some plugin needs them."""
         return any(getattr(named.plugin, "needs_response_body", True) for named in self.response_body)
+
+    @property
+    def reads_first_piece(self) -> bool:
+        """Whether the proxy has to send the first piece of response bodies: some plugin needs that."""
+        return any(getattr(named.plugin, "needs_first_piece", False) for named in self.response_body)

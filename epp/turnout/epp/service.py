@@ -25,7 +25,7 @@ from turnout.epp.datalayer.notifications import Notifications
 from turnout.epp.datalayer.store import EndpointStore
 from turnout.epp.extproc.health import HealthServer, Readiness
 from turnout.epp.extproc.server import ExtProcOptions, ExtProcServer
-from turnout.epp.extproc.session import SessionOptions
+from turnout.epp.extproc.session import ResponseView, SessionOptions
 from turnout.epp.extproc.stats import StreamStats
 from turnout.epp.extproc.tls import CertificateError, ServingTls
 from turnout.epp.flowcontrol.admissions import Admissions
@@ -261,7 +261,7 @@ class EndpointPicker:
                 host=options.host,
                 port=options.grpc_port,
                 tls=ServingTls(options.cert_path, options.enable_cert_reload) if options.secure_serving else None,
-                session=SessionOptions(options.max_request_body_bytes, reads_response=self._reads_response()),
+                session=SessionOptions(options.max_request_body_bytes, view=self._response_view()),
                 max_receive_bytes=options.grpc_max_recv_msg_size,
                 health_checking=options.health_checking,
             ),
@@ -274,8 +274,13 @@ class EndpointPicker:
         origin = self._pipeline.origins.get(plugin)
         return plugin if origin is None else origin.type
 
-    def _reads_response(self) -> bool:
-        return self._options.read_responses or any(_response_needs(self._pipeline))
+    def _response_view(self) -> ResponseView:
+        pipeline = self._pipeline
+        if self._options.read_responses or pipeline.reads_response_body:
+            return ResponseView.ALL
+        if pipeline.reads_first_piece:
+            return ResponseView.FIRST_PIECE
+        return ResponseView.ALL if pipeline.reads_response_headers else ResponseView.NOTHING
 
     def _discovery(self) -> Named[EndpointDiscovery]:
         if self._options.endpoints:
@@ -355,8 +360,8 @@ class EndpointPicker:
         self._leases.ended(end.lease, logged_end(end))
 
 
-def _response_needs(pipeline: Pipeline) -> tuple[bool, bool]:
-    return pipeline.reads_response_headers, pipeline.reads_response_body
+def _response_needs(pipeline: Pipeline) -> tuple[bool, bool, bool]:
+    return pipeline.reads_response_headers, pipeline.reads_first_piece, pipeline.reads_response_body
 
 
 def _evicts(pipeline: Pipeline) -> bool:

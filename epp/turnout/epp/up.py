@@ -39,7 +39,7 @@ class UpOptions:
 
 def gateway_options(options: UpOptions, pipeline: Pipeline, cluster: Cluster, epp_port: int) -> GatewayOptions:
     """The cheapest Envoy configuration that serves the pipeline's plugins."""
-    bodies = pipeline.reads_response_body or options.epp.read_responses
+    bodies = pipeline.reads_response_body or pipeline.reads_first_piece or options.epp.read_responses
     return GatewayOptions(
         cluster,
         listen=options.listen,

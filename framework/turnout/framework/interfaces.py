@@ -165,7 +165,9 @@ class ResponseHeaders(Protocol):
 class ResponseBody(Protocol):
     """Sees the body of a response. Configuring one makes the proxy send response bodies.
 
-    A plugin that only profits from bodies that pass anyway declares ``needs_response_body = False``.
+    A plugin that only profits from bodies that pass anyway declares ``needs_response_body = False``. With
+    ``needs_first_piece = True`` beside it the first piece of each passes, which costs one message and not one for every
+    token.
     """
 
     def response_body(

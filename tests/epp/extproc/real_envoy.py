@@ -63,12 +63,17 @@ def _pair(line: str) -> tuple[str, str]:
 
 @dataclass
 class RawEndpoint:
-    """Answers each request with ``answer``, byte for byte, and keeps what it received."""
+    """Answers each request with ``answer``, byte for byte, and keeps what it received.
+
+    The ``rest`` of an answer, if there is one, is sent when it may ``go_on``.
+    """
 
     port: int = 0
     answer: bytes = OK
     received: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
     lost: asyncio.Event = field(default_factory=asyncio.Event)
+    rest: bytes = b""
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def address(self) -> str:
@@ -81,6 +86,9 @@ class RawEndpoint:
                 self.received.put_nowait(message)
                 writer.write(self.answer)
                 await writer.drain()
+                if self.rest:
+                    await self.go_on.wait()
+                    writer.write(self.rest)
         except (asyncio.IncompleteReadError, ConnectionError):
             self.lost.set()
         finally:

@@ -10,7 +10,7 @@ import pytest
 
 from epp.extproc.fakes import FakeExchange, FakeHandler
 from epp.extproc.real_envoy import RawEndpoint, RawGateway, chunked, envoy_and_server, head, raw_endpoint
-from turnout.epp.extproc.session import SessionOptions
+from turnout.epp.extproc.session import ResponseView, SessionOptions
 from turnout.epp.flowcontrol.outcomes import EVICTED_WHILE_RUNNING as EVICTED
 from turnout.epp.requests.exchange import RequestBody, RequestHead, Routed, RouteOutcome
 from turnout.framework import Refusal, RefusalKind, Termination
@@ -60,10 +60,10 @@ async def rig_for(
     response_mode: str = "NONE",
     *,
     access_log: bool = False,
-    reads_response: bool = True,
+    view: ResponseView = ResponseView.ALL,
 ) -> AsyncIterator[Rig]:
     handler = PicksOne()
-    session = SessionOptions(max_request_body_bytes=LIMIT_BYTES, reads_response=reads_response)
+    session = SessionOptions(max_request_body_bytes=LIMIT_BYTES, view=view)
     async with (
         raw_endpoint() as endpoint,
         # Without retries: with them Envoy 1.40 sends a full duplex body twice when trailers follow it
@@ -230,7 +230,7 @@ async def test_a_client_that_goes_away_amid_the_response_ends_the_exchange() -> 
 
 
 async def test_a_stream_is_closed_with_the_decision_when_the_end_comes_by_access_log() -> None:
-    async with rig_for("BUFFERED", access_log=True, reads_response=False) as rig:
+    async with rig_for("BUFFERED", access_log=True, view=ResponseView.NOTHING) as rig:
         rig.endpoint.answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\ntarget\r\n"
         exchange = rig.expect()
         reader, writer = await asyncio.open_connection("127.0.0.1", rig.gateway.port)
@@ -242,6 +242,26 @@ async def test_a_stream_is_closed_with_the_decision_when_the_end_comes_by_access
         assert exchange.finished == []
         assert not reader.at_eof()
         writer.close()
+
+
+@pytest.mark.parametrize("ending", [b"0\r\n\r\n", b"0\r\nx-trailer: t\r\n\r\n"], ids=["no trailers", "trailers"])
+async def test_a_stream_is_closed_with_the_first_piece_and_the_rest_arrives(ending: bytes) -> None:
+    async with rig_for("BUFFERED", "STREAMED", access_log=True, view=ResponseView.FIRST_PIECE) as rig:
+        pieces = [b"%d" % (number % 10) * 5000 for number in range(40)]
+        rig.endpoint.answer = BEGUN
+        rig.endpoint.rest = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + ending
+        exchange = rig.expect()
+        answering = asyncio.ensure_future(rig.gateway.send(head("POST", "content-length: 2"), b"ab"))
+        await exchange.closed.wait()
+        assert exchange.seen_body == b"target"
+        assert not answering.done()
+        rig.endpoint.go_on.set()
+        answer = await answering
+        assert answer.body == b"target" + b"".join(pieces)
+        assert exchange.seen_body == b"target"
+        assert exchange.finished == []
+        await rig.gateway.epp.stop()
+        assert rig.gateway.epp.stats.ended == {"OK": 1}
 
 
 async def test_an_endpoint_that_hangs_up_shows_as_a_response_of_envoy() -> None:

@@ -19,7 +19,7 @@ from epp.extproc.fakes import FakeExchange, FakeHandler
 from epp.extproc.test_tls import write_pair
 from turnout.epp.extproc.health import EXT_PROC, Readiness
 from turnout.epp.extproc.server import ExtProcOptions, ExtProcServer
-from turnout.epp.extproc.session import SessionOptions
+from turnout.epp.extproc.session import ResponseView, SessionOptions
 from turnout.epp.extproc.tls import ServingTls
 from turnout.epp.flowcontrol.outcomes import EVICTED_WHILE_RUNNING as EVICTED
 from turnout.epp.gateway.accesslog import AccessLogService
@@ -89,7 +89,7 @@ async def test_a_request_is_decided_over_a_real_channel() -> None:
 
 async def test_the_streams_metadata_says_where_the_end_is_reported() -> None:
     handler = FakeHandler()
-    options = replace(PLAIN, session=SessionOptions(reads_response=False))
+    options = replace(PLAIN, session=SessionOptions(view=ResponseView.NOTHING))
     async with running(handler, options) as server, stream(server, ("x-turnout-request-end", "access-log")) as call:
         await call.write(head(end=True))
         await reply(call)
@@ -244,7 +244,7 @@ async def test_stopping_cancels_streams_that_stay_too_long() -> None:
 @pytest.mark.parametrize("seconds", [0.0, 3600.0])
 async def test_stopping_ends_streams_that_wait_for_an_eviction_in_good_order(seconds: float) -> None:
     handler = FakeHandler(outcome=FakeExchange(evictable=True))
-    options = replace(PLAIN, session=SessionOptions(reads_response=False))
+    options = replace(PLAIN, session=SessionOptions(view=ResponseView.NOTHING))
     async with running(handler, options) as server, stream(server, ("x-turnout-request-end", "access-log")) as call:
         await call.write(head(end=True))
         await reply(call)

@@ -14,7 +14,7 @@ from epp.extproc.conversation import (
     response_head,
 )
 from epp.extproc.fakes import FakeExchange
-from turnout.epp.extproc.session import Session, SessionOptions, StreamEnd
+from turnout.epp.extproc.session import ResponseView, Session, SessionOptions, StreamEnd
 from turnout.epp.extproc.values import (
     BodyMode,
     BodyReply,
@@ -183,7 +183,7 @@ def test_the_exchange_is_told_of_the_end_of_the_stream(
 def test_a_stream_whose_end_is_reported_elsewhere_is_done_with_the_decision(
     mode: str, events: list[Event], done: list[bool]
 ) -> None:
-    conversation = Conversation(mode, options=SessionOptions(reads_response=False), lease="l1")
+    conversation = Conversation(mode, options=SessionOptions(view=ResponseView.NOTHING), lease="l1")
     seen = []
     for event in events:
         conversation.say(event)
@@ -191,12 +191,44 @@ def test_a_stream_whose_end_is_reported_elsewhere_is_done_with_the_decision(
     assert seen == done
 
 
-@pytest.mark.parametrize(("reads_response", "in_log"), [(True, True), (True, False), (False, False)])
-def test_a_stream_stays_open_for_the_response_or_its_end(reads_response: bool, in_log: bool) -> None:
-    options = SessionOptions(reads_response=reads_response)
+@pytest.mark.parametrize(
+    ("view", "in_log"),
+    [
+        (ResponseView.ALL, True),
+        (ResponseView.ALL, False),
+        (ResponseView.FIRST_PIECE, True),
+        (ResponseView.FIRST_PIECE, False),
+        (ResponseView.NOTHING, False),
+    ],
+)
+def test_a_stream_stays_open_for_the_response_or_its_end(view: ResponseView, in_log: bool) -> None:
+    options = SessionOptions(view=view)
     conversation = Conversation("NONE", options=options, lease="l1" if in_log else "")
     conversation.say(head(end=True))
     assert not conversation.session.done
+
+
+@pytest.mark.parametrize(
+    ("mode", "rewrites", "in_log", "done"),
+    [
+        pytest.param("STREAMED", False, True, [False, False, True], id="the rest passes by itself"),
+        pytest.param("STREAMED", False, False, [False, False, False], id="nobody else tells of the end"),
+        pytest.param("STREAMED", True, True, [False, False, False], id="the rest is to be replaced, too"),
+        pytest.param("FULL_DUPLEX_STREAMED", False, True, [False, False, False], id="the proxy keeps nothing"),
+    ],
+)
+def test_a_stream_is_done_with_the_first_piece_where_that_is_all_that_anybody_wants(
+    mode: str, rewrites: bool, in_log: bool, done: list[bool]
+) -> None:
+    options = SessionOptions(view=ResponseView.FIRST_PIECE)
+    conversation = Conversation("BUFFERED", mode, options=options, lease="l1" if in_log else "")
+    conversation.exchange.rewrites_response = rewrites
+    conversation.say(head(), body(b"a", end=True))
+    seen = []
+    for event in (response_head(), response_body(b""), response_body(b"x")):
+        conversation.say(event)
+        seen.append(conversation.session.done)
+    assert seen == done
 
 
 EVICTED = Refusal(RefusalKind.RESOURCE_EXHAUSTED, "make room", "evicted")
@@ -261,7 +293,7 @@ def test_there_is_nothing_to_evict(events: list[Event], outcome: FakeExchange | 
 
 @pytest.mark.parametrize(("mode", "end"), [("NONE", True), ("BUFFERED", True), ("STREAMED", False)])
 def test_a_stream_stays_open_for_an_eviction_only(mode: str, end: bool) -> None:
-    options = SessionOptions(reads_response=False)
+    options = SessionOptions(view=ResponseView.NOTHING)
     conversation = Conversation(mode, options=options, lease="l1", outcome=FakeExchange(evictable=True))
     conversation.say(head(), *([body(b"a", end=end)] if mode != "NONE" else []))
     assert not conversation.session.done
@@ -272,9 +304,11 @@ def test_a_stream_stays_open_for_an_eviction_only(mode: str, end: bool) -> None:
     ]
 
 
-@pytest.mark.parametrize(("reads_response", "in_log"), [(True, True), (True, False), (False, False)])
-def test_a_stream_that_the_response_needs_is_open_for_more_than_an_eviction(reads_response: bool, in_log: bool) -> None:
-    options = SessionOptions(reads_response=reads_response)
+@pytest.mark.parametrize(
+    ("view", "in_log"), [(ResponseView.ALL, True), (ResponseView.ALL, False), (ResponseView.NOTHING, False)]
+)
+def test_a_stream_that_the_response_needs_is_open_for_more_than_an_eviction(view: ResponseView, in_log: bool) -> None:
+    options = SessionOptions(view=view)
     exchange = FakeExchange(evictable=True)
     conversation = Conversation("NONE", options=options, lease="l1" if in_log else "", outcome=exchange)
     conversation.say(head(end=True))

@@ -6,7 +6,7 @@ import pytest
 
 from epp.extproc.conversation import body, head, response_body, response_head
 from epp.extproc.fakes import FakeExchange, FakeHandler
-from turnout.epp.extproc.session import SessionOptions
+from turnout.epp.extproc.session import ResponseView, SessionOptions
 from turnout.epp.extproc.stream import ProxyGoneError, Stream
 from turnout.epp.extproc.values import (
     BodyMode,
@@ -227,7 +227,7 @@ async def test_no_task_is_left_behind() -> None:
 # --- eviction --------------------------------------------------------------------------------------------
 
 EVICTED = Refusal(RefusalKind.RESOURCE_EXHAUSTED, "make room", "evicted")
-ANSWERED = SessionOptions(reads_response=False)
+ANSWERED = SessionOptions(view=ResponseView.NOTHING)
 
 
 def evictable() -> FakeHandler:

@@ -80,8 +80,9 @@ def test_prompts_on_their_way_are_ahead_and_slow_the_others_down() -> None:
 @pytest.mark.parametrize(
     ("limit", "expected"),
     [
-        pytest.param(8, 4 * 100 * 0.0065 / 8, id="a full batch: until four of its eight have ended"),
-        pytest.param(0, 0.0, id="nothing is known of its places"),
+        pytest.param(8, 5 * 100 * 0.0065 / 8, id="a full batch: until five of its eight have ended"),
+        pytest.param(0, 5 * 100 * 0.0065 / 8, id="more than it was ever seen to run"),
+        pytest.param(16, 0.0, id="there are places, and no prompt is known to be ahead"),
     ],
 )
 def test_requests_that_wait_for_a_place_are_ahead(limit: int, expected: float) -> None:

@@ -190,6 +190,18 @@ def test_a_stream_tells_of_its_first_token_and_of_the_time_between_tokens() -> N
     assert at(after, endpoint).tpot_seconds > 0.0066
 
 
+def test_of_a_stream_whose_first_piece_alone_is_seen_the_length_tells_how_many_tokens_it_had() -> None:
+    producer, endpoint = PredictedLatencyProducer(), make_endpoint()
+    for number in range(50):
+        state = sent(producer, endpoint, now=100.0 * number)
+        state.now += 0.03
+        producer.response_body(STREAM, state, response_of(endpoint), FIRST)
+        state.now += 100 * 0.03
+        producer.response_complete(STREAM, state, replace(ended(endpoint), response_bytes=101 * len(FIRST.data)))
+    assert observations(producer) == {"ttft": 50, "tpot": 50}
+    assert at(sent(producer, endpoint, now=20_000.0), endpoint).tpot_seconds == pytest.approx(0.03, rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("changes"),
     [
@@ -296,5 +308,5 @@ def test_parameters_are_checked(wrong: dict[str, Any], message: str) -> None:
 
 def test_it_fits_its_extension_points() -> None:
     check_signatures(PredictedLatencyProducer())
-    assert not PredictedLatencyProducer().needs_response_body
-    assert PredictedLatencyProducer(streaming_mode=True).needs_response_body
+    assert not PredictedLatencyProducer().needs_first_piece
+    assert PredictedLatencyProducer(streaming_mode=True).needs_first_piece

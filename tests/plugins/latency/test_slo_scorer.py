@@ -27,10 +27,16 @@ def test_the_chance_is_that_of_two_log_normal_times(targets: SloTargets, expecte
     assert probability(LatencyPrediction(0.5, 0.05, 0.5, 0.5), targets) == pytest.approx(expected, abs=0.001)
 
 
-def test_spreading_scores_the_chance_and_a_little_the_speed() -> None:
-    endpoints, found = pool((0.1, 0.01), (0.5, 0.01), (1.0, 0.01), (4.0, 0.01))
-    scores = SloScorer(tokens=0).score(REQUEST, predicted(found, SloTargets(1.0, None)), endpoints)
-    assert scores == pytest.approx([1.0, 0.9 + 0.02, 0.45 + 0.01, 0.0025], abs=0.001)
+def test_spreading_scores_the_chance_and_how_empty_the_endpoint_is() -> None:
+    endpoints, found = pool((0.1, 0.01), (0.1, 0.01), (1.0, 0.01), (4.0, 0.01), in_flight=[10, 5, 0, 0])
+    scores = SloScorer().score(REQUEST, predicted(found, SloTargets(1.0, None)), endpoints)
+    assert scores == pytest.approx([0.4, 0.4 + 0.3, 0.2 + 0.6, 0.6], abs=0.001)
+
+
+def test_without_weight_for_the_load_the_chance_is_the_score() -> None:
+    endpoints, found = pool((1.0, 0.01), (0.1, 0.01), in_flight=[0, 9])
+    scores = SloScorer(load_weight=0.0).score(REQUEST, predicted(found, SloTargets(1.0, None)), endpoints)
+    assert scores == pytest.approx([0.5, 1.0], abs=0.001)
 
 
 def test_packing_fills_the_fullest_endpoint_that_meets_the_targets() -> None:
@@ -63,6 +69,7 @@ def test_nothing_predicted_is_no_difference() -> None:
     ("wrong", "message"),
     [
         pytest.param({"sufficient_probability": 1.0}, "sufficient_probability must be above 0 and below 1", id="1"),
+        pytest.param({"load_weight": 1.1}, r"load_weight must be within \[0, 1\], got 1.1", id="more than all"),
         pytest.param({"tokens": -1}, "tokens must be at least 0, got -1", id="negative"),
     ],
 )

@@ -27,6 +27,8 @@ class ResponseFlow:
         self._exchange = exchange
         self.over = False
         """The end of the response has been seen."""
+        self.begun = False
+        """A piece of the body has been seen, and answered once the caller has sent what it was given."""
 
     @property
     def shows_end(self) -> bool:
@@ -49,6 +51,7 @@ class ResponseFlow:
     def body(self, data: bytes, *, end: bool) -> list[Reply]:
         """Answers a piece of the body."""
         last = end or self._mode is BodyMode.BUFFERED
+        self.begun = self.begun or bool(data)
         replacement = self._show(data, last=last)
         if self._mode is BodyMode.FULL_DUPLEX_STREAMED:
             return [*chunks(_RESPONSE, data if replacement is None else replacement, end=end)]

@@ -41,6 +41,15 @@ ASSUMED: Final = ProtocolConfig(BodyMode.FULL_DUPLEX_STREAMED, BodyMode.FULL_DUP
 """The modes of a proxy that does not announce any: those that the field's Endpoint Pickers are deployed with."""
 
 
+class ResponseView(Enum):
+    """What somebody wants to see of responses."""
+
+    NOTHING = auto()
+    FIRST_PIECE = auto()
+    """Of the body, and the head before it."""
+    ALL = auto()
+
+
 class StreamEnd(Enum):
     """How the stream ended."""
 
@@ -54,14 +63,14 @@ class StreamEnd(Enum):
 class SessionOptions:
     """How sessions behave; shared by all streams.
 
-    ``assumed`` stands in when the proxy does not announce its modes. ``reads_response`` says that somebody wants to
-    see responses; when nobody does and the end of a request is reported elsewhere, a session is done once the
-    request is answered, unless the request is evictable.
+    ``assumed`` stands in when the proxy does not announce its modes. ``view`` is what somebody wants to see of
+    responses; when the end of a request is reported elsewhere, a session is done once that has been seen, unless the
+    request is evictable. Envoy then passes on the rest by itself.
     """
 
     max_request_body_bytes: int = 32 * 1024 * 1024
     assumed: ProtocolConfig = ASSUMED
-    reads_response: bool = True
+    view: ResponseView = ResponseView.ALL
 
 
 class _Search(Enum):
@@ -96,7 +105,7 @@ class Session:
         self._modes = modes
         self._observe_only = observe_only
         self._lease = lease
-        self._closes_early = bool(lease) and not options.reads_response
+        self._view = options.view if lease else ResponseView.ALL
         self._request_order = SideOrder(Side.REQUEST, modes.request_body)
         self._response_order = SideOrder(Side.RESPONSE, modes.response_body)
         self._flow = request_flow(modes.request_body, options.max_request_body_bytes)
@@ -114,7 +123,9 @@ class Session:
     @property
     def said_all(self) -> bool:
         """Nothing has to be said any more; the stream serves at most for an eviction, and may be closed without it."""
-        if not self._closes_early or self._exchange is None:
+        if self._exchange is None or self._view is ResponseView.ALL:
+            return False
+        if self._view is ResponseView.FIRST_PIECE and not self._first_piece_was_shown(self._exchange):
             return False
         return self._request_order.ended or self._modes.request_body is not BodyMode.STREAMED
 
@@ -233,6 +244,11 @@ class Session:
             case TrailersReceived():
                 actions.extend(self._response.trailers())
         return actions
+
+    def _first_piece_was_shown(self, exchange: Exchange) -> bool:
+        """A body whose pieces are replaced has to be seen to its end; so has one that the proxy does not stream."""
+        streamed = self._modes.response_body is BodyMode.STREAMED and not exchange.rewrites_response
+        return streamed and self._response is not None and self._response.begun
 
     def _end_was_not_shown(self) -> bool:
         response = self._response

@@ -229,7 +229,9 @@ class Dispatch:
         for endpoint in self.result.endpoints[: max(0, failed_first)]:
             self.context.health.request_failed(endpoint.name)
         self._judge_last_attempt(end)
-        self._end(end.cause, end.status, end.served_by, end.first_byte_seconds, end.response_bytes)
+        # The proxy's first byte is that of the head, which engines send before the first token.
+        first_byte = self._first_byte_seconds() if self._response_bytes else end.first_byte_seconds
+        self._end(end.cause, end.status, end.served_by, first_byte, end.response_bytes)
 
     def _judge_last_attempt(self, end: LoggedEnd) -> None:
         nobody_was_asked = end.attempts == 0 and end.served_by is None

@@ -24,6 +24,9 @@ from turnout.plugins.latency.work import EndpointWork
 
 MAX_VARIANTS = 64
 OTHER = "other"
+FEWEST_PLACES = 8
+"""No engine is taken for full while it runs fewer."""
+
 PROMPT_PART = TTFT_PARTS.index("prompt")
 
 
@@ -42,7 +45,7 @@ class RequestShape:
 
 @dataclass(frozen=True, slots=True)
 class PredictorSettings:
-    """``max_running_requests`` is how many requests an engine runs at once, 0 if that is not known."""
+    """``max_running_requests`` is how many requests an engine runs at once; 0: the most that it was seen to run."""
 
     timing: EngineTiming
     variant_labels: tuple[str, ...] = ()
@@ -53,12 +56,13 @@ class PredictorSettings:
 class Site:
     """One endpoint: its variant, its own factors and its work. ``levels`` are logarithms, of TTFT and of TPOT."""
 
-    __slots__ = ("levels", "variant", "work")
+    __slots__ = ("levels", "most_running", "variant", "work")
 
     def __init__(self, variant: Variant) -> None:
         self.variant = variant
         self.levels = (0.0, 0.0)
         self.work = EndpointWork()
+        self.most_running = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +220,13 @@ class Predictor:
     def _reported_wait(self, endpoint: Endpoint, site: Site, shape: RequestShape, tpot_seconds: float) -> float:
         """By the engine's word: so many wait for their prompts to be computed or, in a full engine, for a place."""
         waiting, running = endpoint.metrics.waiting_queue_size, endpoint.metrics.running_requests
+        site.most_running = max(site.most_running, running)
         if not waiting:
             return 0.0
-        if 0 < self._settings.max_running_requests <= running:
-            return waiting * shape.output_tokens * tpot_seconds / running
+        # Where others wait while more run than ever before, the engine is most likely full.
+        places = self._settings.max_running_requests or max(FEWEST_PLACES, site.most_running)
+        if running >= places:
+            return (waiting + 1) * shape.output_tokens * tpot_seconds / running
         return waiting * site.work.usual_prefill
 
     def _decoding(self, shape: RequestShape, pool: _Pool, factor: Floats) -> Floats:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -66,7 +66,7 @@ class _Run:
     sent_at: float
     first_token_at: float | None = None
     events: int = 0
-    last_piece_at: float = field(default=0.0)
+    seen_bytes: int = 0
 
 
 class PredictedLatencyProducer:
@@ -74,15 +74,15 @@ class PredictedLatencyProducer:
 
     At the first request predictions are those of ``engine``, the form and the figures of one engine. They are corrected
     by what is observed, for each variant (the endpoints with the same values of ``variant_labels`` and of
-    ``endpoint_role_label``) and each endpoint. Times to first tokens and between tokens are seen where response bodies
-    pass the Endpoint Picker, which ``streaming_mode`` asks for; otherwise only the duration of requests corrects
-    predictions. Requests without targets of their own have ``default_ttft_target`` and ``default_tpot_target``, if
-    any; ``slo_buffer_factor`` multiplies targets.
+    ``endpoint_role_label``) and each endpoint. First tokens are seen where the first piece of each response passes the
+    Endpoint Picker, which ``streaming_mode`` asks for; otherwise only the duration of requests corrects predictions.
+    Requests without targets of their own have ``default_ttft_target`` and ``default_tpot_target``, if any;
+    ``slo_buffer_factor`` multiplies targets.
 
-    Answers are expected to be as long as those that were seen, ``expected_output_tokens`` until there are some, and
-    at most what the request allows. ``max_running_requests`` is how many requests an engine runs at once, 0 if that is
-    not known; ``adapter_load_time`` is what a LoRA adapter that is not loaded costs. With ``state_file`` a restarted
-    picker begins with what was learnt.
+    Answers are expected to be as long as those that were seen, ``expected_output_tokens`` until there are some, and at
+    most what the request allows. ``max_running_requests`` is how many requests an engine runs at once, 0 for the most
+    that it was seen to run; ``adapter_load_time`` is what a LoRA adapter that is not loaded costs. With ``state_file``
+    a restarted picker begins with what was learnt.
 
     What is cached tells ``prefix_match_info_producer_name``; empty means ``approx-prefix-cache-producer``. With
     ``predict_in_produce`` false nothing is published, and it only learns. ``in_flight_load_producer_name``,
@@ -95,6 +95,9 @@ class PredictedLatencyProducer:
         OSError: ``state_file`` cannot be read.
         ValueError: a number is out of its range, or ``state_file`` holds something else.
     """
+
+    # Whole bodies tell the time between tokens more exactly; not worth a proxy that sends every byte of every answer.
+    needs_response_body = False
 
     def __init__(
         self,
@@ -123,8 +126,7 @@ class PredictedLatencyProducer:
         self._buffer = slo_buffer_factor
         self._defaults = (_target("ttft", default_ttft_target), _target("tpot", default_tpot_target))
         self._publishes = predict_in_produce
-        # Bodies make it better, but are not worth a proxy that sends every byte of every answer unless asked for.
-        self.needs_response_body = streaming_mode
+        self.needs_first_piece = streaming_mode
         self._matches_key = PREFIX_MATCHES.of(prefix_match_info_producer_name)
         self._predictions_key = LATENCY_PREDICTIONS.of(name)
         self._targets_key = SLO_TARGETS.of(name)
@@ -227,7 +229,7 @@ class PredictedLatencyProducer:
             self._predictor.saw_ttft(run.site, run.row, now - run.sent_at)
             self._judge(request, "ttft", self._promised(request)[0], now - request.received_at)
         run.events += chunk.data.count(_EVENT)
-        run.last_piece_at = now
+        run.seen_bytes += len(chunk.data)
 
     def response_complete(self, request: InferenceRequest, state: CycleState, completion: Completion) -> None:
         """Learns from what is known at the end."""
@@ -242,18 +244,18 @@ class PredictedLatencyProducer:
         if tokens > 0:
             self._answers.update(float(tokens))
             self._answered = True
+        tokens = tokens or self._tokens_of(request, run, completion.response_bytes)
         if run.first_token_at is None:
-            tokens = tokens or self._tokens_of(request, completion.response_bytes)
             self._predictor.saw_duration(run.site, run.row, tokens, state.now - run.sent_at)
-            return
-        between = (tokens or run.events) - 1
-        if between > 0 and run.last_piece_at > run.first_token_at:
-            tpot = (run.last_piece_at - run.first_token_at) / between
+        elif tokens > 1 and state.now > run.first_token_at:
+            tpot = (state.now - run.first_token_at) / (tokens - 1)
             self._predictor.saw_tpot(run.site, run.row, tpot)
             self._judge(request, "tpot", self._promised(request)[1], tpot)
 
-    def _tokens_of(self, request: InferenceRequest, response_bytes: int) -> int:
-        """About how many tokens an answer of this length has, which the picker has not seen."""
+    def _tokens_of(self, request: InferenceRequest, run: _Run, response_bytes: int) -> int:
+        """About how many tokens an answer has, by the events that passed and the length of what did not."""
+        if run.events > 1 or (run.events and response_bytes >= run.seen_bytes):
+            return round(run.events * max(1.0, response_bytes / run.seen_bytes))
         if response_bytes <= 0:
             return self._output_tokens(request)
         if request.stream:

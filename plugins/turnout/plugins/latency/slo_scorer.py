@@ -13,9 +13,6 @@ Placement: TypeAlias = Literal["spread", "pack"]
 _STANDARD = NormalDist()
 LEAST_SPREAD = 0.02
 
-TIE_WEIGHT = 0.1
-"""Of equally likely endpoints the fastest is best, by at most this much of the score."""
-
 
 class SloScorer:
     """Scores the probability to meet the targets, given the predicted distribution of TTFT and TPOT.
@@ -24,7 +21,9 @@ class SloScorer:
     is the product of two of ``Phi((ln(target) - ln(median)) / spread)``. Without targets the score is the least
     expected time of all endpoints by that of the endpoint, TTFT plus ``tokens`` times TPOT.
 
-    ``placement: spread`` scores the probability, and a tenth of the score goes to the fastest. ``pack`` scores those
+    ``placement: spread`` scores the probability, with ``load_weight`` mixed with how empty the endpoint is, which is 1
+    less its requests in flight by those of the fullest: of the endpoints that likely meet the targets, the one that is
+    needed least goes first, and places are left everywhere for requests that are in a hurry. ``pack`` scores those
     that meet the targets with at least ``sufficient_probability`` by their load, the fullest 1 and the emptiest 0.5,
     and others by their probability below that: so the pool is filled endpoint by endpoint, and the rest is free for
     requests that ask for more, or can be taken out of service.
@@ -34,21 +33,26 @@ class SloScorer:
     predicts; empty means ``predicted-latency-producer``.
 
     Raises:
-        ValueError: ``sufficient_probability`` is not within (0, 1), or ``tokens`` is negative.
+        ValueError: ``load_weight`` is not within [0, 1], ``sufficient_probability`` not within (0, 1), or ``tokens``
+            is negative.
     """
 
     def __init__(
         self,
         placement: Placement = "spread",
+        load_weight: float = 0.6,
         sufficient_probability: float = 0.9,
         tokens: int = 100,
         latency_prediction_info_producer_name: str = "",
     ) -> None:
+        if not 0.0 <= load_weight <= 1.0:
+            raise ValueError(f"load_weight must be within [0, 1], got {load_weight}")
         if not 0.0 < sufficient_probability < 1.0:
             raise ValueError(f"sufficient_probability must be above 0 and below 1, got {sufficient_probability}")
         if tokens < 0:
             raise ValueError(f"tokens must be at least 0, got {tokens}")
         self._packs = placement == "pack"
+        self._load_weight = load_weight
         self._sufficient = sufficient_probability
         self._tokens = tokens
         self._predictions_key = LATENCY_PREDICTIONS.of(latency_prediction_info_producer_name)
@@ -71,20 +75,22 @@ class SloScorer:
     def _raw(
         self, targets: SloTargets, known: Sequence[tuple[int, LatencyPrediction]], endpoints: Sequence[Endpoint]
     ) -> list[float]:
-        times = [each.ttft_seconds + self._tokens * each.tpot_seconds for _, each in known]
-        least = min(times)
-        speeds = [least / time if time > 0.0 else 1.0 for time in times]
         if targets == (None, None):
-            return speeds
+            times = [each.ttft_seconds + self._tokens * each.tpot_seconds for _, each in known]
+            return [min(times) / time if time > 0.0 else 1.0 for time in times]
         likely = [probability(each, targets) for _, each in known]
+        in_flight = [endpoints[place].in_flight for place, _ in known]
         if self._packs:
-            loads = _ranked([endpoints[place].in_flight for place, _ in known])
             enough = self._sufficient
             return [
                 0.5 + 0.5 * load if chance >= enough else 0.5 * chance / enough
-                for chance, load in zip(likely, loads, strict=True)
+                for chance, load in zip(likely, _ranked(in_flight), strict=True)
             ]
-        return [(1.0 - TIE_WEIGHT) * chance + TIE_WEIGHT * speed for chance, speed in zip(likely, speeds, strict=True)]
+        most, weight = max(1, *in_flight), self._load_weight
+        return [
+            (1.0 - weight) * chance + weight * (1.0 - count / most)
+            for chance, count in zip(likely, in_flight, strict=True)
+        ]
 
 
 def probability(prediction: LatencyPrediction, targets: SloTargets) -> float:

@@ -4,19 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from turnout.epp.demo.overload.answers import Answer, Answers, Outcome
 from turnout.epp.demo.overload.figures import LevelFigures, RunFigures, critical_ratio, goals, summarise
 from turnout.epp.demo.overload.profiles import Bounds
 from turnout.epp.demo.overload.workload import Arrival
+from turnout.epp.demo.timed.answers import Answer, Answers, Outcome
 
 PROMISED = Bounds(queue=5.0, first_token=6.0, refusal=5.25)
 
 
-def answer(number: int, level: str, outcome: Outcome, decided: float, reason: str = "", ended: float = 0.0) -> Answer:
+def answer(
+    number: int, level: str, outcome: Outcome, decided: float, reason: str = "", ended: float = 0.0
+) -> Answer[Arrival]:
     return Answer(Arrival(number, float(number), level, "acme", 100, 10), outcome, decided, ended or decided, reason)
 
 
-def run_of(answers: Sequence[Answer], *unanswered: Arrival) -> RunFigures:
+def run_of(answers: Sequence[Answer[Arrival]], *unanswered: Arrival) -> RunFigures:
     sent = [each.request for each in answers] + list(unanswered)
     return summarise(sent, Answers(list(answers), [0.0, 0.001], 12.5), PROMISED)
 

@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import Literal
 
 from turnout.epp.demo.gateways import started_gateway
-from turnout.epp.demo.overload.answers import Answers
-from turnout.epp.demo.overload.client import send_all
 from turnout.epp.demo.overload.engines import capacity, server_arguments
 from turnout.epp.demo.overload.profiles import with_flow_control, without_flow_control
 from turnout.epp.demo.overload.workload import CRITICAL, Arrival, arrivals, requests
+from turnout.epp.demo.timed.answers import Answers
+from turnout.epp.demo.timed.client import send_all
 from turnout.epp.lifecycle import settle_memory
 
 OVERLOAD = 1.5
@@ -53,7 +53,7 @@ def make_load(seed: int, duration: float) -> Load:
     return Load(seed, served, arrivals(seed, OVERLOAD * served, duration))
 
 
-async def run_arm(arm: ArmName, load: Load, on_answer: Callable[[], None]) -> Answers:
+async def run_arm(arm: ArmName, load: Load, on_answer: Callable[[], None]) -> Answers[Arrival]:
     """Sends a run's requests through Envoy and an Endpoint Picker to fresh servers.
 
     Raises:

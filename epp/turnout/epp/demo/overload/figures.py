@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from turnout.epp.demo.overload.answers import Answer, Answers
 from turnout.epp.demo.overload.profiles import Bounds
 from turnout.epp.demo.overload.workload import CRITICAL, LEVELS, Arrival
 from turnout.epp.demo.report import percentile
+from turnout.epp.demo.timed.answers import Answer, Answers
 
 MOST_CRITICAL_RATIO = 1.2
 """Critical requests may have this many times their unloaded TTFT at the 99th percentile."""
@@ -60,7 +60,7 @@ class Goal:
     reached: bool
 
 
-def summarise(requests: Sequence[Arrival], seen: Answers, promised: Bounds) -> RunFigures:
+def summarise(requests: Sequence[Arrival], seen: Answers[Arrival], promised: Bounds) -> RunFigures:
     """The figures of a run that sent these requests."""
     sent = Counter(request.level for request in requests)
     levels = {
@@ -96,7 +96,7 @@ def goals(unloaded: RunFigures, loaded: RunFigures, promised: Bounds) -> Sequenc
     )
 
 
-def _level(sent: int, answers: Sequence[Answer], promised: Bounds) -> LevelFigures:
+def _level(sent: int, answers: Sequence[Answer[Arrival]], promised: Bounds) -> LevelFigures:
     ttfts = [answer.decided for answer in answers if answer.outcome == "served"]
     return LevelFigures(
         sent=sent,
@@ -111,17 +111,17 @@ def _level(sent: int, answers: Sequence[Answer], promised: Bounds) -> LevelFigur
     )
 
 
-def _by_reason(answers: Sequence[Answer], outcome: str) -> Mapping[str, int]:
+def _by_reason(answers: Sequence[Answer[Arrival]], outcome: str) -> Mapping[str, int]:
     return dict(Counter(answer.reason for answer in answers if answer.outcome == outcome))
 
 
-def _in_time(answer: Answer, promised: Bounds) -> bool:
+def _in_time(answer: Answer[Arrival], promised: Bounds) -> bool:
     if answer.outcome == "failed":
         return False
     return answer.decided <= (promised.first_token if answer.outcome == "served" else promised.refusal)
 
 
-def _served_per_second(answers: Sequence[Answer]) -> float:
+def _served_per_second(answers: Sequence[Answer[Arrival]]) -> float:
     # From the start of the run, not from each request's own sending.
     ends = sorted(answer.request.at + answer.ended for answer in answers if answer.outcome == "served")
     first, last = len(ends) // 10, len(ends) * 9 // 10

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from turnout.epp.simulator.tokens import detokenize, generate_words
+from turnout.epp.wire_names import FAIRNESS_ID
 
 LEVELS: Mapping[str, float] = MappingProxyType(
     {"critical": 0.2, "high": 0.1, "normal": 0.2, "low": 0.3, "background": 0.2}
@@ -18,6 +19,7 @@ LEVELS: Mapping[str, float] = MappingProxyType(
 """The shares of the levels, the highest level first. At 1.5 times the capacity the upper three ask for three quarters
 of it, so that the lower two compete for a quarter of it and ask for three."""
 
+LEVEL_HEADER = "x-priority-level"
 LOW_LEVELS = ("low", "background")
 CRITICAL = "critical"
 
@@ -43,6 +45,11 @@ class Arrival:
     tenant: str
     prompt_tokens: int
     answer_tokens: int
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its level and its tenant."""
+        return {LEVEL_HEADER: self.level, FAIRNESS_ID[0]: self.tenant}
 
     def prompt(self, seed: int) -> str:
         """The text: no two requests of a seed have a block in common, so that no cache helps anybody."""

@@ -183,7 +183,8 @@ class DirectorRouter:
         self._clock = clock
         self.leases = LeaseBook(capacity=MAX_REQUESTS)
         self._reads_requests = pipeline.reads_body
-        self.reads_head = reads_responses or pipeline.reads_response_headers or pipeline.reads_response_body
+        self.reads_first = reads_responses or pipeline.reads_first_piece or pipeline.reads_response_body
+        self.reads_head = self.reads_first or pipeline.reads_response_headers
         self.reads_body = reads_responses or pipeline.reads_response_body
         failed = partial(self._failures.plugin_failed, "")
         admissions = Admissions(store, Unobserved(), failed, clock, pipeline)
@@ -246,7 +247,7 @@ class _Directed:
 
     def first_token(self) -> None:
         self._first_byte_seconds = self._clock() - self._placed_at
-        if self._router.reads_body:
+        if self._router.reads_first:
             self._exchange.response_body(_FIRST_PIECE, last=False)
 
     def ended(self, prompt_tokens: int, output_tokens: int, cached_tokens: int) -> None:

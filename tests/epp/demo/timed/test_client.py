@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 
 from turnout.epp.demo.gateways import MODEL
-from turnout.epp.demo.overload.client import LEVEL_HEADER, send_all
-from turnout.epp.demo.overload.workload import Arrival
+from turnout.epp.demo.overload.workload import LEVEL_HEADER, Arrival
+from turnout.epp.demo.timed.client import send_all
 from turnout.epp.simulator.options import SimServerOptions
 from turnout.epp.simulator.server import start_sim_server
 from turnout.epp.wire_names import DROPPED_REASON, FAIRNESS_ID

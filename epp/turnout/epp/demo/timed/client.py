@@ -11,11 +11,9 @@ from collections.abc import Callable, Sequence
 import aiohttp
 
 from turnout.epp.demo.gateways import MODEL
-from turnout.epp.demo.overload.answers import Answer, Answers, Outcome
-from turnout.epp.demo.overload.workload import Arrival
-from turnout.epp.wire_names import DROPPED_REASON, FAIRNESS_ID
+from turnout.epp.demo.timed.answers import Answer, Answers, Outcome, R
+from turnout.epp.wire_names import DROPPED_REASON
 
-LEVEL_HEADER = "x-priority-level"
 # Longer than any wait in the scenario: a request that takes as long has failed.
 TIMEOUT_SECONDS = 120.0
 
@@ -23,10 +21,10 @@ _DATA = b"data: "
 _DONE = b"data: [DONE]"
 
 
-async def send_all(base_url: str, requests: Sequence[Arrival], seed: int, on_answer: Callable[[], None]) -> Answers:
+async def send_all(base_url: str, requests: Sequence[R], seed: int, on_answer: Callable[[], None]) -> Answers[R]:
     """Returns when the last request has ended; ``on_answer`` hears of each end."""
     clock = asyncio.get_running_loop().time
-    seen = Answers()
+    seen: Answers[R] = Answers()
     bodies = [_body(request, seed) for request in requests]
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(base_url, connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
@@ -40,7 +38,7 @@ async def send_all(base_url: str, requests: Sequence[Arrival], seed: int, on_ans
     return seen
 
 
-def _body(request: Arrival, seed: int) -> bytes:
+def _body(request: R, seed: int) -> bytes:
     messages = [{"role": "user", "content": request.prompt(seed)}]
     body = {"model": MODEL, "messages": messages, "max_tokens": request.answer_tokens, "stream": True}
     return json.dumps(body).encode()
@@ -48,14 +46,14 @@ def _body(request: Arrival, seed: int) -> bytes:
 
 async def _send(
     session: aiohttp.ClientSession,
-    request: Arrival,
+    request: R,
     body: bytes,
     due: float,
-    seen: Answers,
+    seen: Answers[R],
     on_answer: Callable[[], None],
 ) -> None:
     clock = asyncio.get_running_loop().time
-    headers = {"content-type": "application/json", LEVEL_HEADER: request.level, FAIRNESS_ID[0]: request.tenant}
+    headers = {"content-type": "application/json", **request.headers}
     try:
         async with session.post("/v1/chat/completions", data=body, headers=headers) as response:
             if response.status == 200:
