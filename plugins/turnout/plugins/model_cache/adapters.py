@@ -1,9 +1,9 @@
 """Which of the names that clients ask for have to be loaded at all."""
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from turnout.framework import EndpointMetrics
+from turnout.framework import Endpoint
 
 MAX_ADAPTERS = 1_024
 
@@ -21,10 +21,17 @@ class KnownAdapters:
     def __len__(self) -> int:
         return len(self._reported)
 
-    def saw(self, name: str, metrics: EndpointMetrics) -> None:
-        """Remembers the name if the engine has it among its adapters."""
-        if name in metrics.active_adapters or name in metrics.waiting_adapters:
-            self._reported[name] = None
-            self._reported.move_to_end(name)
-            if len(self._reported) > MAX_ADAPTERS:
-                self._reported.popitem(last=False)
+    def look(self, name: str, endpoints: Sequence[Endpoint]) -> bool:
+        """Whether the name is known; it is remembered if some engine has it among its adapters."""
+        for endpoint in endpoints:
+            metrics = endpoint.metrics
+            if name in metrics.active_adapters or name in metrics.waiting_adapters:
+                self._remember(name)
+                return True
+        return name in self
+
+    def _remember(self, name: str) -> None:
+        self._reported[name] = None
+        self._reported.move_to_end(name)
+        if len(self._reported) > MAX_ADAPTERS:
+            self._reported.popitem(last=False)

@@ -97,13 +97,15 @@ class ModelCacheProducer:
     async def produce(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> None:
         """Writes the seconds, for the endpoints that are not ready."""
         model, now = request.target_model, state.now
-        for endpoint in endpoints:
-            self._adapters.saw(model, endpoint.metrics)
+        is_adapter = self._adapters.look(model, endpoints)
+        label = self._loaded_label
         loads: dict[str, float] = {}
         for endpoint in endpoints if model else ():
-            tier = self._tier(model, endpoint, now)
-            if tier is not Tier.LOADED and (seconds := self._seconds(model, tier, endpoint, now)) > 0.0:
-                loads[endpoint.name] = seconds
+            # Most pools serve one model everywhere and say nothing of it, which should cost nothing.
+            if (is_adapter or label in endpoint.labels) and model not in endpoint.metrics.active_adapters:
+                _, seconds = self._where(model, endpoint, now)
+                if seconds > 0.0:
+                    loads[endpoint.name] = seconds
         state.write(self._key, loads)
 
     def pre_request(
@@ -112,10 +114,10 @@ class ModelCacheProducer:
         """Takes note of the model that the destination will have."""
         endpoint, model, now = result.endpoint, request.target_model, state.now
         if model and self._has_to_load(model, endpoint):
-            tier = self._tier(model, endpoint, now)
+            tier, seconds = self._where(model, endpoint, now)
             waited = endpoint.metrics.waiting_queue_size > 0
             state.write(self._sent_key, _Sent(endpoint.name, model, tier, now, waited))
-            load = None if tier is Tier.LOADED else self._seconds(model, tier, endpoint, now)
+            load = None if tier is Tier.LOADED else seconds
             self._residency.sent(endpoint.name, model, now, load, endpoint.metrics.max_active_adapters)
         return None
 
@@ -164,22 +166,22 @@ class ModelCacheProducer:
         """Whether the endpoint may be without the model; the others serve one from their start."""
         return self._loaded_label in endpoint.labels or model in self._adapters
 
-    def _tier(self, model: str, endpoint: Endpoint, now: float) -> Tier:
+    def _where(self, model: str, endpoint: Endpoint, now: float) -> tuple[Tier, float]:
+        """Where the endpoint has the model, and the seconds until it could begin with it."""
         metrics, labels = endpoint.metrics, endpoint.labels
-        if model in metrics.active_adapters or not self._has_to_load(model, endpoint):
-            return Tier.LOADED
-        listed = model in names_in(labels.get(self._loaded_label, ""))
-        if listed or self._residency.has(endpoint.name, model, now):
-            return Tier.LOADED
-        if model in metrics.waiting_adapters or self._residency.left_to_load(endpoint.name, model, now) is not None:
-            return Tier.LOADING
-        return Tier.DISK if model in names_in(labels.get(self._disk_label, "")) else Tier.NOWHERE
-
-    def _seconds(self, model: str, tier: Tier, endpoint: Endpoint, now: float) -> float:
-        left = self._residency.left_to_load(endpoint.name, model, now)
+        if model in metrics.active_adapters or _lists(labels.get(self._loaded_label), model):
+            return Tier.LOADED, 0.0
+        left = self._residency.seconds_left(endpoint.name, model, now)
         if left is not None:
-            return left
-        stated = seconds_in(endpoint.labels.get(self._seconds_label, ""))
-        whole = self._times.seconds(model, tier) if stated is None else stated
-        # Where somebody else's request makes it load, half of that is over on average.
-        return whole / 2.0 if tier is Tier.LOADING else whole
+            return (Tier.LOADING, left) if left else (Tier.LOADED, 0.0)
+        stated = labels.get(self._seconds_label)
+        whole = None if stated is None else seconds_in(stated)
+        if model in metrics.waiting_adapters:
+            # Somebody else's request makes it load; half of that is over on average.
+            return Tier.LOADING, (self._times.seconds(model, Tier.LOADING) if whole is None else whole) / 2.0
+        tier = Tier.DISK if _lists(labels.get(self._disk_label), model) else Tier.NOWHERE
+        return tier, self._times.seconds(model, tier) if whole is None else whole
+
+
+def _lists(text: str | None, model: str) -> bool:
+    return text is not None and model in names_in(text)

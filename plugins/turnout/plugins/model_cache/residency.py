@@ -66,16 +66,14 @@ class Residency:
         if stay.on_the_way <= 0 and stay.load_seconds is not None:
             del self._stays[endpoint][model]
 
-    def has(self, endpoint: str, model: str, now: float) -> bool:
-        """Whether the model has answered there not too long ago."""
-        stay = self._stay(endpoint, model)
-        return stay is not None and stay.load_seconds is None and now - stay.used_at < self._keep_seconds
-
-    def left_to_load(self, endpoint: str, model: str, now: float) -> float | None:
-        """For how many seconds the model will still be loaded there; None if it is not, for all we know."""
-        stay = self._stay(endpoint, model)
-        if stay is None or stay.load_seconds is None or now - stay.used_at >= self._keep_seconds:
+    def seconds_left(self, endpoint: str, model: str, now: float) -> float | None:
+        """For how many seconds the model will still be loaded there: 0 once it has answered, None if unknown."""
+        stays = self._stays.get(endpoint)
+        stay = None if stays is None else stays.get(model)
+        if stay is None or now - stay.used_at >= self._keep_seconds:
             return None
+        if stay.load_seconds is None:
+            return 0.0
         return max(stay.load_seconds * LEAST_LEFT, stay.load_began + stay.load_seconds - now)
 
     def keep_only(self, endpoints: Collection[str]) -> None:
