@@ -34,6 +34,26 @@ def test_a_group_without_endpoints_is_kept_for_an_hour() -> None:
     assert members(groups, POOL[1:3], 3_600.0) == {"y": "bc"}
 
 
+def test_a_group_that_is_stated_is_there_without_endpoints_and_stays() -> None:
+    groups = Groups("model", ["x", "z"])
+    assert members(groups, [], 0.0) == {"x": "", "z": ""}
+    members(groups, POOL, 1.0)
+    assert members(groups, [], 1e6) == {"x": "", "z": ""}
+
+
+@pytest.mark.parametrize(
+    ("label", "stated"),
+    [
+        pytest.param("", ["x"], id="without a label"),
+        pytest.param("model", ["x", ""], id="one without a name"),
+        pytest.param("model", [str(number) for number in range(65)], id="too many"),
+    ],
+)
+def test_groups_that_make_no_sense_are_refused(label: str, stated: list[str]) -> None:
+    with pytest.raises(ValueError, match="groups must be at most 64 values of group_label, none of them empty, got"):
+        Groups(label, stated)
+
+
 def test_of_too_many_groups_those_that_were_there_first_stay() -> None:
     groups = Groups("model")
     members(groups, POOL)

@@ -111,6 +111,8 @@ def test_tokens_per_second_follow_what_is_measured() -> None:
         plugin.response_body(STREAMED, state, response_of(A), FIRST)
         plugin.response_complete(STREAMED, state, ended(A))
     assert shown(plugin, "token_load_tokens_per_second")["a"] == pytest.approx(2_000.0, rel=0.02)
+    figures = plugin.diagnose(POOL, 1_000.0).figures
+    assert [figures[one.name]["tokens_per_second_are"] for one in POOL] == ["measured", "assumed"]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +164,7 @@ def test_each_endpoint_has_its_figures_in_the_diagnosis() -> None:
     assert figures["default/b"] == {
         "queued_tokens": 0,
         "tokens_per_second": 1_000.0,
+        "tokens_per_second_are": "assumed",
         "expected_ttft_seconds": 0.0,
         "sessions": 0,
     }

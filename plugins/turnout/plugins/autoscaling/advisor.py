@@ -34,8 +34,8 @@ class AutoscalingAdvisor:
 
     With a ``target_utilization`` it is at least what keeps up with the tokens that come: a pool that does has no queue.
     With ``lag`` there is a second advice: ceil(lag / (rate per replica x drain seconds)). Endpoints with one value of
-    ``group_label`` are a group with advice of its own; without a label the whole pool is one. A replica is
-    ``endpoints_per_replica`` endpoints.
+    ``group_label`` are a group with advice of its own; without a label the whole pool is one. ``groups`` are values of
+    the label that are advised on even where no endpoint has them. A replica is ``endpoints_per_replica`` endpoints.
 
     The advice goes up at once, unless it changed less than ``up_cooldown`` ago or the load asks for no more than a
     ``tolerance`` beyond it; and down, to the most that was needed meanwhile, once the load has asked for less for
@@ -52,6 +52,7 @@ class AutoscalingAdvisor:
         target_utilization: float | None = None,
         lag: LagTarget | None = None,
         group_label: str = "",
+        groups: Sequence[str] = (),
         min_replicas: int = 1,
         max_replicas: int = 10,
         up_cooldown: timedelta = DEFAULT_UP_COOLDOWN,
@@ -74,7 +75,7 @@ class AutoscalingAdvisor:
         self._utilization = target_utilization
         self._lag = lag
         self._per_replica = endpoints_per_replica
-        self._groups = Groups(group_label)
+        self._groups = Groups(group_label, groups)
         self._key = TOKEN_LOAD.of(token_load_producer_name)
         self.reads = () if ttft_target is None else (self._key,)
         # The view is kept between requests: advice is asked for when there are none.

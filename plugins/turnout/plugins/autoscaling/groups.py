@@ -54,16 +54,21 @@ class Group:
 class Groups:
     """Groups by the value of a label, or one of the whole pool without a label.
 
-    At most 64; of more, those that were there first stay. A group without endpoints is kept for an hour.
+    At most 64; of more, those that were there first stay. A group without endpoints is kept for an hour, and for ever
+    if it is one of ``stated``.
+
+    Raises:
+        ValueError: groups are stated without a label, or more than 64, or one of them has no name.
     """
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, stated: Sequence[str] = ()) -> None:
+        if stated and not (label and all(stated) and len(stated) <= MAX_GROUPS):
+            bound = f"at most {MAX_GROUPS} values of group_label, none of them empty"
+            raise ValueError(f"groups must be {bound}, got {list(stated)!r}")
         self._label = label
-        self._groups: dict[str, Group] = {}
+        self._groups = {name: Group(name, math.inf) for name in (stated if label else ("",))}
         self.left_out = 0
         """How many groups there were no place for, the last time."""
-        if not label:
-            self._groups[""] = Group("", math.inf)
 
     def update(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Group]:
         """The groups with their present endpoints, by name."""

@@ -64,6 +64,10 @@ class PrefillRates:
         """Tokens per second."""
         return self._own.get(endpoint, self._all).rate
 
+    def is_measured(self, endpoint: str) -> bool:
+        """Whether the endpoint has a rate of its own."""
+        return endpoint in self._own
+
     def keep_only(self, endpoints: Collection[str]) -> None:
         """Forgets the endpoints that left."""
         for gone in [name for name in self._own if name not in endpoints]:

@@ -34,6 +34,10 @@ class TokenLedger:
         """What was sent there since the endpoint came."""
         return self._sent.get(endpoint_name, 0)
 
+    def is_measured(self, endpoint_name: str) -> bool:
+        """Whether the endpoint's tokens per second have been measured; if not, they are assumed or those of others."""
+        return self._rates.is_measured(endpoint_name)
+
     def waiting_tokens(self) -> Mapping[str, int]:
         """By target model; a view that stays current."""
         return self._waiting_view

@@ -199,7 +199,8 @@ class TokenLoadProducer:
         self._latest = max(self._latest, now)
         self._pool = {endpoint.name: endpoint for endpoint in endpoints}
         self._sessions.sweep(now)
-        return Diagnosis(figures={name: _figures(load) for name, load in self._by_endpoint().items()})
+        measured = self._ledger.is_measured
+        return Diagnosis(figures={name: _figures(load, measured(name)) for name, load in self._by_endpoint().items()})
 
     def readings(self) -> Iterable[Reading]:
         """Those of the pool, and of its busiest endpoints; as of the last request or diagnosis."""
@@ -233,11 +234,12 @@ class TokenLoadProducer:
         return _Load(queued, rate, ttft + soonest, len(self._sessions), self._contexts.quantiles(POOL, self._latest))
 
 
-def _figures(load: _Load) -> dict[str, Figure]:
+def _figures(load: _Load, is_measured: bool) -> dict[str, Figure]:
     contexts = {f"context_tokens_p{quantile * 100:g}": round(tokens) for quantile, tokens in load.contexts.items()}
     return {
         "queued_tokens": round(load.queued),
         "tokens_per_second": round(load.rate, 1),
+        "tokens_per_second_are": "measured" if is_measured else "assumed",
         "expected_ttft_seconds": round(load.ttft, 4),
         "sessions": load.sessions,
         **contexts,
