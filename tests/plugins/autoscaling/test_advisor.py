@@ -20,6 +20,7 @@ from turnout.framework.testing import check_signatures, make_endpoint, make_requ
 from turnout.plugins.autoscaling.advisor import AutoscalingAdvisor
 from turnout.plugins.autoscaling.needs import LagTarget
 from turnout.plugins.inflight_load.keys import TOKEN_LOAD
+from turnout.plugins.inflight_load.token_load_producer import TokenLoadProducer
 
 POOL = [make_endpoint(name, labels={"model": model}) for name, model in (("a", "x"), ("b", "y"), ("c", "y"))]
 
@@ -147,6 +148,19 @@ def test_the_load_is_learnt_of_before_anything_is_sent(how: str) -> None:
         item = QueuedRequest(make_request(), 0.0, state=state)
         assert plugin.entry_refusal(item, QueueOutlook(None, 0, 0.0, 1.0), 0.0) is None
     assert desired(plugin, 0.0) == [4]
+
+
+def test_what_waits_for_a_first_endpoint_wakes_the_pool_and_what_gives_up_does_not() -> None:
+    producer, plugin = TokenLoadProducer(1_000.0), advisor(min_replicas=0, down_cooldown=timedelta())
+    states = [make_state("x" * 4_000 * 4) for _ in range(2)]
+    for state in states:
+        item = QueuedRequest(make_request(), 0.0, state=state)
+        for policy in (producer, plugin):
+            assert policy.entry_refusal(item, QueueOutlook(None, 0, 0.0, 1.0), 0.0) is None
+    assert desired(plugin, 0.0, []) == [8]
+    for state in states:
+        producer.request_refused(make_request(), state, Refusal(RefusalKind.UNAVAILABLE, "no"))
+    assert desired(plugin, 1.0, []) == [0]
 
 
 def test_a_load_that_asks_for_more_than_the_most_is_found() -> None:
