@@ -4,7 +4,7 @@ The first word of an info string is the language; others are options, ``name`` o
 
 - ``python``: is executed. ``module=NAME`` makes it importable by the later blocks of its page.
 - ``yaml``: a configuration, is loaded. ``file=NAME`` puts it where the page's console blocks run; ``broken``
-  must be refused, ``endpoints`` is an endpoints file.
+  must be refused, ``endpoints`` is an endpoints file, ``kubernetes`` holds objects for a cluster.
 - ``toml``: is parsed. Its plugin entry points are on offer to the page's configurations.
 - ``json``: is parsed.
 - ``console``: ``$`` lines are commands, what follows is their output, in which ``...`` stands for anything.

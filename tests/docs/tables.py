@@ -31,6 +31,7 @@ from turnout.epp.datalayer.store import EndpointStatus
 from turnout.epp.observe.families import COUNTERS, GAUGES, HISTOGRAMS, REQUEST_LABELS
 from turnout.epp.observe.pool import PoolGauges
 from turnout.epp.observe.readings import PluginReadings
+from turnout.epp.observe.scaling import AdviceGauges, ScalingAdvices
 from turnout.epp.observe.scrapes import ScrapeErrors
 from turnout.epp.observe.streams import StreamMetrics
 from turnout.framework import (
@@ -38,19 +39,25 @@ from turnout.framework import (
     Completion,
     CycleState,
     Endpoint,
+    Headers,
     InferenceRequest,
     PluginError,
     ProfileResult,
     Prompt,
     QueuedRequest,
     Registry,
+    Response,
+    ResponseChunk,
     SchedulingResult,
     Termination,
     Usage,
 )
+from turnout.plugins.autoscaling.advisor import AutoscalingAdvisor
 from turnout.plugins.fairness.program_aware import ProgramAwareFairness
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
+from turnout.plugins.inflight_load.token_load_producer import TokenLoadProducer
 from turnout.plugins.latency.producer import PredictedLatencyProducer
+from turnout.plugins.model_cache.producer import ModelCacheProducer
 from turnout.plugins.prefix_cache.approximate import ApproxPrefixCacheProducer
 from turnout.plugins.priorities.level_classifier import PriorityLevelClassifier
 from turnout.plugins.saturation.utilization import UtilizationDetector
@@ -239,7 +246,10 @@ def _read_at_a_scrape() -> CollectorRegistry:
     registry.register(PoolGauges("", "pool", _OnePool()))
     errors = ScrapeCounters(poll_errors=Counter(source=1), extract_errors=Counter({("source", "extractor"): 1}))
     registry.register(ScrapeErrors("", errors, str))
+    registry.register(AdviceGauges("", _advised(), str))
     plugins = {
+        "tokens": _measuring_producer(),
+        "models": _learnt_loads(),
         "prefix": _compared_producer(),
         "load": _loaded_producer(),
         "latency": _predicting_producer(),
@@ -282,6 +292,32 @@ def _predicting_producer() -> PredictedLatencyProducer:
     producer = PredictedLatencyProducer()
     state, result = _dispatched()
     producer.pre_request(InferenceRequest("r"), state, result)
+    return producer
+
+
+def _advised() -> ScalingAdvices:
+    advisor = AutoscalingAdvisor()
+    advices = ScalingAdvices(lambda: {"advisor": advisor}, _OnePool().snapshot, lambda: 0.0, _unexpected)
+    advices.ask()
+    return advices
+
+
+def _measuring_producer() -> TokenLoadProducer:
+    producer = TokenLoadProducer()
+    state, result = _dispatched()
+    producer.endpoints_changed(result.endpoints)
+    producer.pre_request(InferenceRequest("r"), state, result)
+    return producer
+
+
+def _learnt_loads() -> ModelCacheProducer:
+    producer = ModelCacheProducer(adapters=["m"])
+    for now in (0.0, 1.0, 100_000.0):
+        state, result = _dispatched()
+        state.now = now
+        producer.pre_request(InferenceRequest("r", "m", "m"), state, result)
+        response = Response(200, Headers(), result.endpoint, streaming=True)
+        producer.response_body(InferenceRequest("r"), state, response, ResponseChunk(b"", first=True, last=True))
     return producer
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 from docs.blocks import LANGUAGES, Block, all_blocks, blocks_of, pages
 from docs.commands import check_known, check_output, steps
@@ -72,6 +73,8 @@ def test_a_python_block_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_yaml_block_loads(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     if "endpoints" in block.options:
         assert parse_endpoints(block.text.encode())
+    elif "kubernetes" in block.options:
+        assert all({"apiVersion", "kind", "metadata"} <= set(one) for one in yaml.safe_load_all(block.text))
     elif "broken" in block.options:
         with pytest.raises(ConfigError):
             load_pipeline(block.text)

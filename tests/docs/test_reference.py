@@ -6,6 +6,7 @@ import tomllib
 from itertools import chain
 
 import pytest
+import yaml
 
 from docs.blocks import ROOT, blocks_of, pages, prose_of
 from docs.commands import flags
@@ -85,6 +86,31 @@ def test_every_flag_that_a_page_names_exists(page: str) -> None:
     go = {f"--{name.partition('=')[0]}" for name in GO_FLAGS}
     named = {found["flag"] for found in NAMED_FLAG.finditer(prose_of(page))}
     assert named - ours - negations - go - OTHERS_FLAGS - {"--help", "--traceback"} == set()
+
+
+def test_what_an_autoscaler_asks_for_is_what_the_picker_shows() -> None:
+    shown = {f"turnout_{name}" for name in GAUGES_OF_ADVICE}
+    asked = [re.findall(r"turnout_autoscaling_\w+", block.text) for block in blocks_of("docs/operations.md")]
+    assert len(list(chain.from_iterable(asked))) == 3
+    assert set(chain.from_iterable(asked)) <= shown
+
+
+GAUGES_OF_ADVICE = ("autoscaling_desired_replicas", "autoscaling_needed_replicas")
+
+
+def test_an_autoscaler_makes_of_the_advice_as_many_replicas() -> None:
+    objects = {
+        one["kind"]: one
+        for block in blocks_of("docs/operations.md")
+        if "kubernetes" in block.options
+        for one in yaml.safe_load_all(block.text)
+    }
+    (trigger,) = objects["ScaledObject"]["spec"]["triggers"]
+    assert (trigger["metricType"], trigger["metadata"]["threshold"]) == ("AverageValue", "1")
+    (metric,) = objects["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    assert metric["external"]["target"] == {"type": "AverageValue", "averageValue": "1"}
+    (rule,) = yaml.safe_load(objects["ConfigMap"]["data"]["config.yaml"])["externalRules"]
+    assert rule["seriesQuery"] == metric["external"]["metric"]["name"]
 
 
 def test_the_error_document_is_the_one_that_clients_get() -> None:

@@ -83,6 +83,27 @@ async def test_a_reload_takes_up_weights_and_keeps_the_state_of_unchanged_plugin
         await picker.stop()
 
 
+async def test_advice_about_replicas_is_asked_for_again_and_again_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("turnout.epp.service.ADVICE_SECONDS", 0.01)
+    advised = CONFIG.replace("WEIGHT", "2").replace("- type: queue", "- type: autoscaling-advisor\n- type: queue", 1)
+    given = options(config_text=advised)
+    picker = EndpointPicker(given, read_pipeline(given))
+    await picker.start()
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{picker.metrics_port}") as session, asyncio.timeout(30):
+            while not picker._advices.latest:
+                await asyncio.sleep(0.01)
+            async with session.get("/autoscaling") as response:
+                (shown,) = (await response.json())["advice"]
+            async with session.get("/metrics") as response:
+                page = await response.text()
+    finally:
+        await picker.stop()
+    assert (shown["group"], shown["basis"], shown["desired"], shown["current"]) == ("", "tokens", 2, 2)
+    labels = 'basis="tokens",group="",plugin_name="autoscaling-advisor",plugin_type="autoscaling-advisor"'
+    assert f"turnout_autoscaling_desired_replicas{{{labels}}} 2.0" in page
+
+
 TRACKED = CONFIG.replace("WEIGHT", "2").replace(
     "- type: queue-scorer",
     "- type: queue-scorer\n- type: sla-tracker\n  parameters:\n"

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from turnout.config import DEFAULT_CONFIG, ConfigError, Pipeline, load_pipeline, load_pipeline_file
+from turnout.epp.admin.autoscaling_pages import add_autoscaling_pages
 from turnout.epp.admin.pages import AdminSources, admin_app
 from turnout.epp.admin.queue_pages import QueueSources, add_queue_pages
 from turnout.epp.admin.server import start_admin
@@ -40,6 +41,7 @@ from turnout.epp.observe.logs import RefusalLog
 from turnout.epp.observe.metrics import Metrics
 from turnout.epp.observe.page import MetricsPage
 from turnout.epp.observe.promises import Promises
+from turnout.epp.observe.scaling import ScalingAdvices
 from turnout.epp.observe.streams import StreamMetrics
 from turnout.epp.observe.timed import timed_scheduler
 from turnout.epp.options import EppOptions
@@ -54,6 +56,7 @@ _log = logging.getLogger(__name__)
 FIRST_LISTING_SECONDS = 30.0
 SWEEP_SECONDS = 10.0
 REVIEW_SECONDS = 15.0
+ADVICE_SECONDS = 2.0
 # How long streams that are still open when the drain window ends may go on.
 OPEN_STREAMS_SECONDS = 30.0
 
@@ -122,6 +125,8 @@ class EndpointPicker:
         self._notifications = Notifications(self._store, failed)
         self._diagnoses = Diagnoses(lambda: self._pipeline.diagnosed, self._store.snapshot, clock, failed)
         self._metrics.watch_findings(self._diagnoses, self._type_of)
+        self._advices = ScalingAdvices(lambda: self._pipeline.plugins, self._store.snapshot, clock, failed)
+        self._metrics.watch_advice(self._advices, self._type_of)
         promises = Promises(lambda: self._pipeline.plugins, clock, failed)
         self._sla = SlaSources(promises.ask, EventHub(SLA_VIOLATION, failed))
         self._readiness = Readiness(self._layer.ready.is_set)
@@ -162,13 +167,15 @@ class EndpointPicker:
         await _on_port(self._server.start())
         pages = admin_app(self._admin_sources())
         add_sla_pages(pages, self._sla)
+        add_autoscaling_pages(pages, lambda: self._advices.latest)
         changes = self._admissions.reprioritise if self._options.allow_queue_changes else None
         add_queue_pages(pages, QueueSources(self._admissions.status, changes))
         admin = await start_admin(pages, self._options.host, self._options.metrics_port)
         self._open.push_async_callback(admin.close)
         self.metrics_port = admin.port
-        self._tasks.append(asyncio.create_task(self._sweep()))
-        self._tasks.append(asyncio.create_task(self._review()))
+        regular = ((SWEEP_SECONDS, self._sweep), (REVIEW_SECONDS, self._diagnoses.review))
+        for seconds, work in (*regular, (ADVICE_SECONDS, self._advices.ask)):
+            self._tasks.append(asyncio.create_task(_every(seconds, work)))
         if self._options.watch_config and self._options.config_file is not None:
             self._tasks.append(asyncio.create_task(self._reload_on_change(self._options.config_file)))
 
@@ -340,17 +347,10 @@ class EndpointPicker:
         if not self._layer.ready.is_set():
             raise StartError(f"no listing of endpoints within {FIRST_LISTING_SECONDS:g} s")
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            lost = self._leases.sweep(self._clock())
-            if lost:
-                _log.warning("the access log never reported the end of %d requests", lost)
-
-    async def _review(self) -> None:
-        while True:
-            await asyncio.sleep(REVIEW_SECONDS)
-            self._diagnoses.review()
+    def _sweep(self) -> None:
+        lost = self._leases.sweep(self._clock())
+        if lost:
+            _log.warning("the access log never reported the end of %d requests", lost)
 
     async def _reload_on_change(self, path: Path) -> None:
         async for _ in content_changes(path):
@@ -375,6 +375,12 @@ def _log_warnings(pipeline: Pipeline) -> None:
 
 def _discovery_origin(pipeline: Pipeline) -> object:
     return pipeline.origins[pipeline.discovery.name] if pipeline.discovery else None
+
+
+async def _every(seconds: float, work: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        work()
 
 
 async def _on_port(starting: Awaitable[None]) -> None:

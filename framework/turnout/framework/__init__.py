@@ -84,6 +84,7 @@ from turnout.framework.results import (
     ScoredEndpoint,
     Scores,
 )
+from turnout.framework.scaling import ScalingAdvice, ScalingAdvisor
 from turnout.framework.scheduler import Scheduler
 from turnout.framework.service_levels import SLA_VIOLATION, SlaReporter, SlaStatus, SlaWindow
 from turnout.framework.state import CycleState, KeyFamily, PluginName, StateKey
@@ -176,6 +177,8 @@ __all__ = [
     "Runnable",
     "SaturationDetector",
     "SaturationListener",
+    "ScalingAdvice",
+    "ScalingAdvisor",
     "Scheduler",
     "SchedulerProfile",
     "SchedulingError",

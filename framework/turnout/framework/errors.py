@@ -35,6 +35,7 @@ class ExtensionPoint(StrEnum):
     DIAGNOSIS = "Diagnosis"
     EVENT_SOURCE = "EventSource"
     SLA_REPORT = "SlaReport"
+    SCALING_ADVICE = "ScalingAdvice"
     IMPORT = "Import"
 
 

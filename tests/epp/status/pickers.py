@@ -77,12 +77,30 @@ def target(short: float = 0.5, long: float = 0.5, **changes: object) -> dict[str
     }
 
 
+def advice(**changes: object) -> dict[str, object]:
+    """What one group should have, as ``/autoscaling`` shows it."""
+    return {
+        "plugin": "autoscaling-advisor",
+        "group": "llama",
+        "basis": "tokens",
+        "desired": 4,
+        "current": 2,
+        "needed": 3.25,
+        "min": 1,
+        "max": 10,
+        "reason": "load",
+        "figures": {"queued_tokens": 1.0},
+        **changes,
+    }
+
+
 def picker(
     *,
     readyz: tuple[int, str] = (200, READY),
     endpoints: object = (endpoint(), OUT),
     queue: object = QUEUE,
     targets: object = (target(),),
+    advised: object = None,
 ) -> web.Application:
     """Its pages; a page that is None does not exist."""
     app = web.Application()
@@ -92,6 +110,8 @@ def picker(
         add(app, "/queue", encoded(queue))
     if targets is not None:
         add(app, "/sla", encoded({"targets": targets}))
+    if advised is not None:
+        add(app, "/autoscaling", encoded({"advice": advised}))
     return app
 
 

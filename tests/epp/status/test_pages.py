@@ -6,13 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epp.doctor.pickers import served
-from epp.status.pickers import endpoint, picker, target
+from epp.status.pickers import advice, endpoint, picker, target
+from turnout.epp.admin.autoscaling_pages import add_autoscaling_pages
 from turnout.epp.admin.queue_pages import QueueSources, add_queue_pages
 from turnout.epp.admin.reading import PickerNotAskedError
 from turnout.epp.admin.sla_pages import SlaSources, add_sla_pages
 from turnout.epp.flowcontrol.status import PriorityStatus, QueueStatus
 from turnout.epp.observe.events import EventHub
 from turnout.epp.status.pages import (
+    AdvicePage,
     BandPage,
     EndpointPage,
     Load,
@@ -23,7 +25,7 @@ from turnout.epp.status.pages import (
     WindowPage,
     fetch_status,
 )
-from turnout.framework import SLA_VIOLATION, PluginError, SlaStatus, SlaWindow
+from turnout.framework import SLA_VIOLATION, PluginError, ScalingAdvice, SlaStatus, SlaWindow
 
 
 async def test_the_pages_of_a_picker_are_read() -> None:
@@ -74,6 +76,15 @@ async def test_the_page_of_the_queue_is_the_one_that_a_picker_writes() -> None:
     )
 
 
+async def test_the_page_of_advice_is_the_one_that_a_picker_writes() -> None:
+    app = picker()
+    advised = ScalingAdvice("llama", "tokens", 3, 2, 2.5, 1, 10, "load")
+    add_autoscaling_pages(app, lambda: {"advisor": [advised]})
+    with served(app) as url:
+        status = await fetch_status(url)
+    assert status.advice == [AdvicePage("advisor", "llama", "tokens", 3, 2, 2.5, 1, 10, "load")]
+
+
 def unexpected(error: PluginError) -> None:
     raise error
 
@@ -81,7 +92,7 @@ def unexpected(error: PluginError) -> None:
 async def test_an_older_picker_has_no_queue_and_no_promises_to_show() -> None:
     with served(picker(queue=None, targets=None)) as url:
         status = await fetch_status(url)
-    assert (status.queue, status.targets, status.is_fine) == (None, (), True)
+    assert (status.queue, status.targets, status.advice, status.is_fine) == (None, (), (), True)
 
 
 async def test_a_queue_that_is_off_says_nothing_more() -> None:
@@ -116,6 +127,7 @@ async def test_a_picker_is_fine_when_it_is_ready_and_nothing_burns(app: web.Appl
         pytest.param(picker(endpoints=[endpoint(in_flight="many")]), "/endpoints is not a page", id="no number"),
         pytest.param(picker(queue={}), "/queue is not a page", id="a queue that does not say whether it is one"),
         pytest.param(picker(targets=[{"target": "t"}]), "/sla is not a page", id="half a target"),
+        pytest.param(picker(advised=[{"group": "x"}]), "/autoscaling is not a page", id="half an advice"),
         pytest.param(picker(endpoints=[endpoint("x" * 200_000)]), "/endpoints is longer than 100000", id="too long"),
     ],
 )
@@ -125,13 +137,14 @@ async def test_pages_that_are_not_what_they_should_be_are_an_error(app: web.Appl
 
 
 async def test_a_status_as_json() -> None:
-    with served(picker(targets=[target(2.0, 2.0)])) as url:
+    with served(picker(targets=[target(2.0, 2.0)], advised=[advice(needed=float("inf"))])) as url:
         shown = (await fetch_status(url)).as_dict()
     assert [shown[name] for name in ("fine", "ready", "reason")] == [False, True, ""]
     document = json.loads(json.dumps(shown, allow_nan=False))
     assert document["endpoints"][0]["metrics"]["running_requests"] == {"value": 1200, "age_seconds": 0.25}
     assert document["queue"]["bands"][1]["max_requests"] is None
     assert (document["targets"][0]["target"], document["targets"][0]["burning"]) == ("chat", True)
+    assert (document["advice"][0]["desired"], document["advice"][0]["needed"]) == (4, None)
 
 
 numbers = st.none() | st.integers() | st.floats()
@@ -167,6 +180,9 @@ statuses = st.builds(
             st.dictionaries(words, numbers, max_size=2),
         ),
         max_size=3,
+    ),
+    st.lists(
+        st.builds(AdvicePage, words, words, words, numbers, numbers, numbers, numbers, numbers, words), max_size=3
     ),
 )
 

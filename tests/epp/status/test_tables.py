@@ -4,9 +4,9 @@ from hypothesis import given
 from rich.console import Console
 
 from epp.doctor.pickers import served
-from epp.status.pickers import picker, target
+from epp.status.pickers import advice, picker, target
 from epp.status.test_pages import statuses
-from turnout.epp.status.pages import EndpointPage, QueuePage, Status, TargetPage, WindowPage, fetch_status
+from turnout.epp.status.pages import AdvicePage, EndpointPage, QueuePage, Status, TargetPage, WindowPage, fetch_status
 from turnout.epp.status.tables import render_status
 
 
@@ -40,6 +40,18 @@ async def test_everything_at_a_glance() -> None:
     ]
 
 
+async def test_the_advice_about_replicas_is_a_table() -> None:
+    unknown = advice(group="", basis="lag", needed=None, reason="unknown", current=None)
+    with served(picker(queue=None, targets=None, advised=[advice(), unknown])) as url:
+        status = await fetch_status(url)
+    assert shown(status)[-4:] == [
+        "replicas: advice",
+        "  group  by      there are  should be  load asks for  least  most  reason",
+        "  llama  tokens          2          4           3.25      1    10  load",
+        "  all    lag             -          4              -      1    10  unknown",
+    ]
+
+
 def test_what_is_not_there_is_not_shown() -> None:
     assert shown(Status("the endpoints are not known yet", [])) == [
         "not ready: the endpoints are not known yet",
@@ -67,10 +79,11 @@ def test_what_would_move_a_terminal_s_cursor_is_replaced() -> None:
             [EndpointPage(evil, in_service=False, reason=evil)],
             QueuePage(enabled=True, strategy=evil),
             [TargetPage(evil, evil, evil, 99.0, 1.0, window, window, {evil: evil})],
+            [AdvicePage(evil, evil, evil, 1, reason=evil)],
         )
     )
     assert not any("\x1b" in line for line in lines)
-    assert len(lines) == 12
+    assert len(lines) == 16
 
 
 @given(status=statuses)

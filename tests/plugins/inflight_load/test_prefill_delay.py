@@ -85,7 +85,7 @@ def test_a_prompt_delays_nobody_after_its_first_byte_or_its_end(how: str) -> Non
         plugin.response_body(make_request(), used, response_of(A), FIRST)
     plugin.response_complete(make_request(), used, ended(A))
     assert scores(plugin, state()) == [1.0, 1.0, 1.0]
-    assert plugin._queues == {}
+    assert len(plugin._queues) == 0
 
 
 def test_without_data_everybody_scores_by_load_alone() -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnout.plugins.inflight_load.prefill_queue import PrefillQueue
+from turnout.plugins.inflight_load.prefill_queue import PrefillQueue, PrefillQueues
 
 RATE = 1_000.0
 
@@ -65,3 +65,12 @@ def test_at_least_what_waits_and_at_most_all_that_was_sent_lies_ahead(
     assert len(made) == len(left)
     if left and waiting <= len(left):
         assert sum(left[len(left) - waiting :]) <= ahead <= sum(sent)
+
+
+def test_only_endpoints_with_prompts_on_their_way_have_a_queue() -> None:
+    queues = PrefillQueues()
+    sent = queues.send([("a", 100, 10.0), ("b", 50, 10.0)], now=0.0)
+    assert [queues.ahead(name, 0, 0.0, 10.0) for name in "abc"] == [100.0, 50.0, 0.0]
+    queues.end(sent)
+    queues.end(sent)
+    assert len(queues) == 0

@@ -186,6 +186,7 @@ _PAGES = (
     ("/config", "the effective configuration"),
     ("/queue", "what waits, by priority"),
     ("/diagnosis", "what plugins say about their own work"),
+    ("/autoscaling", "how many replicas there should be"),
     ("/sla", "promises, and how they are kept"),
     ("/sla/events", "broken promises as they happen, as server-sent events"),
 )

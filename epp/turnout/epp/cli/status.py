@@ -30,12 +30,13 @@ def status(
     watch: Annotated[float | None, typer.Option(help="Ask again every so many seconds, until Ctrl-C.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON each time.")] = False,
 ) -> None:
-    """Show how a running picker is: its endpoints, the requests that wait, and the promises that it keeps.
+    """Show how a running picker is: its endpoints, what waits, the promises that it keeps, and advice about replicas.
 
     Endpoints: waiting, running and KV cache are the engine's own words, as old as "age" says; "in flight" counts what
     this picker sent there and has not ended. Queue: what flow control holds back, by priority, if it is on. Promises:
     the targets of sla-tracker; "met" is the share of the requests that met theirs, and the burn rate how many times
     faster than promised the error budget is spent, over a short and over a long time. Above 1 in both, a target burns.
+    Replicas: what autoscaling-advisor advises.
 
     Exit status: 0 fine, 1 a target burns or the picker takes no requests, 2 a wrong command line or a picker that does
     not answer.

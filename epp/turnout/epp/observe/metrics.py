@@ -14,6 +14,7 @@ from turnout.epp.observe.labels import OTHER, DistinctValues, LabelSets, printab
 from turnout.epp.observe.pool import PoolGauges, PoolView
 from turnout.epp.observe.readings import PluginReadings
 from turnout.epp.observe.request_series import RequestSeries
+from turnout.epp.observe.scaling import AdviceGauges, ScalingAdvices
 from turnout.epp.observe.scrapes import ScrapeErrors, ScrapeView
 from turnout.epp.observe.series import Cell
 from turnout.framework import Completion, Endpoint, InferenceRequest, PluginError, Refusal
@@ -80,6 +81,10 @@ class Metrics:
     def watch_findings(self, diagnoses: Diagnoses, types: Callable[[str], str]) -> None:
         """Shows how many findings plugins have; ``types`` gives a plugin's type for its name. Call once."""
         self.pool_registry.register(FindingGauges(self.prefix, diagnoses, types))
+
+    def watch_advice(self, advices: ScalingAdvices, types: Callable[[str], str]) -> None:
+        """Shows how many replicas there should be; ``types`` gives a plugin's type for its name. Call once."""
+        self.pool_registry.register(AdviceGauges(self.prefix, advices, types))
 
     def watch_queue(self, limits: Callable[[], Limits | None]) -> None:
         """Shows how full the queue is, where there is one; call once."""

@@ -1,4 +1,4 @@
-"""What a running picker says of its endpoints, its queue and its promises."""
+"""What a running picker says of its endpoints, its queue, its promises and its size."""
 
 import math
 from collections.abc import Sequence
@@ -94,12 +94,30 @@ class TargetPage(msgspec.Struct, frozen=True):
         return self.short.is_burning and self.long.is_burning
 
 
+class AdvicePage(msgspec.Struct, frozen=True):
+    """How many replicas one group of endpoints should have, of ``/autoscaling``."""
+
+    plugin: str
+    group: str
+    basis: str
+    desired: Number
+    current: Number = None
+    needed: Number = None
+    min: Number = None
+    max: Number = None
+    reason: str = ""
+
+
 class _Endpoints(msgspec.Struct, frozen=True):
     endpoints: list[EndpointPage]
 
 
 class _Targets(msgspec.Struct, frozen=True):
     targets: list[TargetPage]
+
+
+class _Advice(msgspec.Struct, frozen=True):
+    advice: list[AdvicePage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +128,7 @@ class Status:
     endpoints: Sequence[EndpointPage]
     queue: QueuePage | None = None
     targets: Sequence[TargetPage] = ()
+    advice: Sequence[AdvicePage] = ()
 
     @property
     def is_fine(self) -> bool:
@@ -125,6 +144,7 @@ class Status:
             "endpoints": _plain(list(self.endpoints)),
             "queue": _plain(self.queue),
             "targets": [{**_members(target), "burning": target.is_burning} for target in self.targets],
+            "advice": _plain(list(self.advice)),
         }
 
 
@@ -140,7 +160,14 @@ async def fetch_status(url: str, max_bytes: int = MAX_PAGE_BYTES, timeout_second
         endpoints = await reader.page("endpoints", _Endpoints)
         queue = await reader.optional_page("queue", QueuePage)
         targets = await reader.optional_page("sla", _Targets)
-    return Status(not_ready, endpoints.endpoints, queue, () if targets is None else targets.targets)
+        advice = await reader.optional_page("autoscaling", _Advice)
+    return Status(
+        not_ready,
+        endpoints.endpoints,
+        queue,
+        () if targets is None else targets.targets,
+        () if advice is None else advice.advice,
+    )
 
 
 def _plain(value: object) -> object:

@@ -7,7 +7,16 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from turnout.epp.observe.labels import printable
-from turnout.epp.status.pages import BandPage, EndpointPage, Number, QueuePage, Status, TargetPage, WindowPage
+from turnout.epp.status.pages import (
+    AdvicePage,
+    BandPage,
+    EndpointPage,
+    Number,
+    QueuePage,
+    Status,
+    TargetPage,
+    WindowPage,
+)
 from turnout.epp.text_table import aligned
 
 NOTHING = "-"
@@ -15,12 +24,14 @@ _LARGEST = 1e15
 
 
 def render_status(status: Status) -> RenderableType:
-    """Readiness, and a table each of the endpoints, the queue and the promises."""
+    """Readiness, and a table each of the endpoints, the queue, the promises and the advice about replicas."""
     parts: list[RenderableType] = [_readiness(status.not_ready), *_endpoints(status.endpoints)]
     if status.queue is not None:
         parts += _queue(status.queue)
     if status.targets:
         parts += _targets(status.targets)
+    if status.advice:
+        parts += _advice(status.advice)
     return Group(*parts)
 
 
@@ -131,6 +142,28 @@ def _quantile(percentile: Number) -> str:
 def _alarm(target: TargetPage) -> Text:
     spent = f"{_number(target.short.burn_rate)} and {_number(target.long.burn_rate)} times faster than promised"
     return Text.assemble(("burning", "bold red"), f": {printable(target.target)} spends its error budget {spent}")
+
+
+# --- replicas ---------------------------------------------------------------------------------------------
+
+
+def _advice(advice: Sequence[AdvicePage]) -> list[Text]:
+    title = Text("\nreplicas: advice", style="bold")
+    head = ("group", "by", "there are", "should be", "load asks for", "least", "most", "reason")
+    return [title, *aligned(head, map(_of_group, advice), ("group", "by", "reason"))]
+
+
+def _of_group(advice: AdvicePage) -> Sequence[str]:
+    return (
+        advice.group or "all",
+        advice.basis,
+        _count(advice.current),
+        _count(advice.desired),
+        _number(advice.needed),
+        _count(advice.min),
+        _count(advice.max),
+        advice.reason,
+    )
 
 
 # --- values ----------------------------------------------------------------------------------------------

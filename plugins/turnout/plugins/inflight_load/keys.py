@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from turnout.framework import Endpoint, KeyFamily
 from turnout.plugins.prefix_cache.keys import PrefixMatches
@@ -44,5 +45,29 @@ class UncachedRequestTokens:
         return [max(0, prompt_tokens - blocks.get(endpoint.name, 0) * size) for endpoint in endpoints]
 
 
+class TokenLoad(Protocol):
+    """What has to be computed before a first token. A live view, which may be kept and asked at any time.
+
+    Tokens are those of prompts that are not believed to be cached; ``now`` is on the clock of ``CycleState.now``.
+    """
+
+    def queued_tokens(self, endpoint: Endpoint, now: float) -> float:
+        """Tokens that were sent to the endpoint and are not computed yet."""
+        ...
+
+    def tokens_per_second(self, endpoint_name: str) -> float:
+        """How many the endpoint computes; positive and finite."""
+        ...
+
+    def sent_tokens(self, endpoint_name: str) -> int:
+        """How many were sent to the endpoint since it came; only grows while it is in the pool."""
+        ...
+
+    def waiting_tokens(self) -> Mapping[str, int]:
+        """Tokens of the requests that wait in flow control, by target model; beyond a bound, under the empty name."""
+        ...
+
+
+TOKEN_LOAD: KeyFamily[TokenLoad] = KeyFamily("token-load", "token-load-producer")
 IN_FLIGHT_LOAD: KeyFamily[InFlightLoad] = KeyFamily("in-flight-load", DEFAULT_PRODUCER)
 UNCACHED_REQUEST_TOKENS: KeyFamily[UncachedRequestTokens] = KeyFamily("uncached-request-tokens", DEFAULT_PRODUCER)

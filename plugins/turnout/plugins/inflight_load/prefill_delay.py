@@ -16,7 +16,7 @@ from turnout.framework import (
     StateKey,
 )
 from turnout.plugins.inflight_load.keys import UNCACHED_REQUEST_TOKENS, UncachedRequestTokens
-from turnout.plugins.inflight_load.prefill_queue import PrefillQueue, SentPrompt
+from turnout.plugins.inflight_load.prefill_queue import PrefillQueues, SentPrompts
 
 DEFAULT_NAME = PluginName("prefill-delay-scorer")
 DEFAULT_TOLERATED_DELAY = timedelta(seconds=1)
@@ -65,15 +65,14 @@ class PrefillDelayScorer:
         self._tolerated_tokens = tolerated_delay.total_seconds() * peak_prefill_throughput
         self._running_tokens = running_request_tokens
         self._uncached_key = UNCACHED_REQUEST_TOKENS.of(in_flight_load_producer_name)
-        self._sent_key = StateKey[Sequence[tuple[str, SentPrompt]]]("sent-prompts", producer=name)
+        self._sent_key = StateKey[SentPrompts]("sent-prompts", producer=name)
         self.reads = (self._uncached_key,)
-        # Only endpoints with requests on their way have one.
-        self._queues: dict[str, PrefillQueue] = {}
+        self._queues = PrefillQueues()
 
     def score(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Scores:
         # A producer that failed costs its data, not the request.
         uncached = state.get(self._uncached_key, UncachedRequestTokens(0)).at_each(endpoints)
-        queue_of, now, rate, running = self._queues.get, state.now, self._rate, self._running_tokens
+        queue_of, now, rate, running = self._queues.of, state.now, self._rate, self._running_tokens
         delays = [
             own
             + running * endpoint.in_flight
@@ -92,10 +91,8 @@ class PrefillDelayScorer:
         """Queues the prompt at the destination and at the first endpoint of every other profile."""
         uncached = state.get(self._uncached_key, UncachedRequestTokens(0))
         others = (profile.picked[0].name for profile in result.profiles.values())
-        sent = []
-        for name in dict.fromkeys((result.endpoint.name, *others)):
-            queue = self._queues.setdefault(name, PrefillQueue())
-            sent.append((name, queue.send(uncached.at(name), state.now, self._rate)))
+        names = dict.fromkeys((result.endpoint.name, *others))
+        sent = self._queues.send(((name, uncached.at(name), self._rate) for name in names), state.now)
         state.write(self._sent_key, sent)
 
     def response_body(
@@ -110,9 +107,4 @@ class PrefillDelayScorer:
         self._end(state)
 
     def _end(self, state: CycleState) -> None:
-        for name, prompt in state.get(self._sent_key, ()):
-            queue = self._queues.get(name)
-            if queue is not None:
-                queue.end(prompt)
-                if not len(queue):
-                    del self._queues[name]
+        self._queues.end(state.get(self._sent_key, ()))

@@ -7,7 +7,9 @@ drain at the engine's prefill rate, and the larger of both counts.
 """
 
 from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +66,41 @@ class PrefillQueue:
         if draining <= queued:
             return queued
         return min(draining, sent - before[0])
+
+
+SentPrompts: TypeAlias = Sequence[tuple[str, SentPrompt]]
+"""Where the prompt of one request was sent, by endpoint name."""
+
+
+class PrefillQueues:
+    """The queues of all endpoints. Only endpoints with prompts on their way have one."""
+
+    __slots__ = ("_queues", "of")
+
+    def __init__(self) -> None:
+        self._queues: dict[str, PrefillQueue] = {}
+        self.of = self._queues.get
+
+    def __len__(self) -> int:
+        return len(self._queues)
+
+    def send(self, prompts: Iterable[tuple[str, int, float]], now: float) -> SentPrompts:
+        """One request goes to these endpoints: their names, its uncached tokens there, and their tokens per second."""
+        return [
+            (name, self._queues.setdefault(name, PrefillQueue()).send(tokens, now, rate))
+            for name, tokens, rate in prompts
+        ]
+
+    def end(self, sent: SentPrompts) -> None:
+        """The request has its first token, or has ended; only the first call counts."""
+        for name, prompt in sent:
+            queue = self._queues.get(name)
+            if queue is not None:
+                queue.end(prompt)
+                if not len(queue):
+                    del self._queues[name]
+
+    def ahead(self, name: str, waiting: int, now: float, tokens_per_second: float) -> float:
+        """What lies ahead of one more prompt at the endpoint; see ``PrefillQueue``."""
+        queue = self._queues.get(name)
+        return 0.0 if queue is None else queue.ahead(waiting, now, tokens_per_second)

@@ -1,0 +1,1 @@
+"""Advises how many replicas there should be. Something else scales."""

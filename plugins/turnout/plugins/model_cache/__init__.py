@@ -1,0 +1,1 @@
+"""Where a request's model or LoRA adapter is loaded, and how long it would take to load it elsewhere."""
