@@ -2,7 +2,7 @@ import aiohttp
 import pytest
 
 from turnout.epp.demo.report import ServerCounts
-from turnout.epp.demo.servers import Child, ChildError, read_counts
+from turnout.epp.demo.servers import Child, ChildError, TokenCounts, read_counts, read_tokens
 
 
 async def test_a_child_announces_itself_serves_and_is_gone_afterwards() -> None:
@@ -14,6 +14,7 @@ async def test_a_child_announces_itself_serves_and_is_gone_afterwards() -> None:
         body = {"model": "m", "prompt": "x" * 400, "max_tokens": 2}
         async with session.post(f"{url}/v1/completions", json=body) as response:
             assert response.status == 200
+        assert await read_tokens([url]) == [TokenCounts(100, 2)]
         assert await read_counts([url]) == {url.removeprefix("http://"): ServerCounts(1, 100.0, 0.0)}
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectorError):

@@ -13,6 +13,7 @@ from turnout.framework import PROMPT, CycleState, Endpoint, InferenceRequest, Pr
 from turnout.framework.testing import check_signatures, make_endpoint, make_request
 from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS, LatencyPrediction, SloTargets
 from turnout.plugins.latency.producer import PredictedLatencyProducer
+from turnout.plugins.model_cache.keys import LOAD_SECONDS
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES, PrefixMatches
 
 STREAM = replace(make_request(), stream=True)
@@ -162,6 +163,14 @@ def test_without_publishing_it_learns_all_the_same() -> None:
     state.now = 101.0
     producer.response_body(STREAM, state, response_of(endpoint), FIRST)
     assert observations(producer)["ttft"] == 1
+
+
+def test_an_endpoint_that_has_to_load_the_model_first_begins_later() -> None:
+    ready, loading = make_endpoint("ready"), make_endpoint("loading")
+    state = begun()
+    state.write(LOAD_SECONDS.of(""), {loading.name: 20.0})
+    produce(PredictedLatencyProducer(), STREAM, state, [ready, loading])
+    assert at(state, loading).ttft_seconds == pytest.approx(at(state, ready).ttft_seconds + 20.0)
 
 
 # --- what is learnt --------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def test_the_chance_is_that_of_two_log_normal_times(targets: SloTargets, expecte
 def test_spreading_scores_the_chance_and_how_empty_the_endpoint_is() -> None:
     endpoints, found = pool((0.1, 0.01), (0.1, 0.01), (1.0, 0.01), (4.0, 0.01), in_flight=[10, 5, 0, 0])
     scores = SloScorer().score(REQUEST, predicted(found, SloTargets(1.0, None)), endpoints)
-    assert scores == pytest.approx([0.4, 0.4 + 0.3, 0.2 + 0.6, 0.6], abs=0.001)
+    assert scores == pytest.approx([0.5, 0.5 + 0.25, 0.25 + 0.5, 0.5], abs=0.001)
 
 
 def test_without_weight_for_the_load_the_chance_is_the_score() -> None:

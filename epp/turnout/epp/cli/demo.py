@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from turnout.epp.cli import demo_overload
+from turnout.epp.cli import demo_overload, demo_slo
 from turnout.epp.cli.screen import EXIT_USAGE, errors_as_messages, fail, run_loop, stderr, stdout
 from turnout.epp.demo.gateways import MODEL, Gateway
 from turnout.epp.demo.report import comparison
@@ -39,9 +39,10 @@ class Scenario(StrEnum):
 
     CHAT = "chat"
     OVERLOAD = "overload"
+    SLO = "slo"
 
 
-DURATIONS = {Scenario.CHAT: 18.0, Scenario.OVERLOAD: 26.0}
+DURATIONS = {Scenario.CHAT: 18.0, Scenario.OVERLOAD: 26.0, Scenario.SLO: 26.0}
 INTERRUPTED = 130
 
 T = TypeVar("T")
@@ -49,9 +50,10 @@ T = TypeVar("T")
 
 def demo(
     *,
-    scenario: Annotated[Scenario, typer.Option(help="chat or overload.")] = Scenario.CHAT,
+    scenario: Annotated[Scenario, typer.Option(help="chat, overload or slo.")] = Scenario.CHAT,
     duration: Annotated[
-        float | None, typer.Option(help="Seconds in which requests begin, in each run; default 18, of overload 26.")
+        float | None,
+        typer.Option(help="Seconds in which requests begin, in each run; default 18 of chat, else 26."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the traffic; all runs see the same.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
@@ -68,6 +70,10 @@ def demo(
     overload: 1.5 times the requests that the servers can serve, of five priority levels, without and with flow
     control. Shows a table by level, and ends with status 1 if flow control misses its goals: critical requests nearly
     as fast as alone, and an outcome within the stated bound for everybody.
+
+    slo: requests with targets for their first token, at nine tenths of what servers of two speeds and prices can serve,
+    by Envoy's least request, the default profile, slo-first and cost-first. Shows how many targets were met and what it
+    cost, and ends with status 1 if slo-first does not meet most, or cost-first is not cheaper at nearly as many.
     """
     seconds = DURATIONS[scenario] if duration is None else duration
     if not 1.0 <= seconds <= MAX_SECONDS:
@@ -76,16 +82,14 @@ def demo(
         fail("--keep is for the scenario chat", EXIT_USAGE)
     with errors_as_messages(ChildError, DemoNotInstalledError, OSError):
         if scenario is Scenario.OVERLOAD:
-            passed = _overload(seed, seconds, json_file)
+            report = run_loop(_until_interrupted(demo_overload.compare(seed, seconds)))
+            passed = demo_overload.show(report, json_file)
+        elif scenario is Scenario.SLO:
+            passed = demo_slo.show(run_loop(_until_interrupted(demo_slo.compare(seed, seconds))), json_file)
         else:
             passed = _chat(seed, seconds, json_file, keep=keep)
     if not passed:
         raise typer.Exit(1)
-
-
-def _overload(seed: int, duration: float, json_file: Path | None) -> bool:
-    report = run_loop(_until_interrupted(demo_overload.compare(seed, duration)))
-    return demo_overload.show(report, json_file)
 
 
 def _chat(seed: int, duration: float, json_file: Path | None, keep: bool) -> bool:

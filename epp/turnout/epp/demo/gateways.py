@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from turnout.epp.demo.servers import Child
@@ -21,9 +21,13 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def started_gateway(servers: Sequence[Sequence[str]], arguments: Sequence[str]) -> AsyncIterator[Gateway]:
+async def started_gateway(
+    servers: Sequence[Sequence[str]],
+    arguments: Sequence[str],
+    labels: Sequence[Mapping[str, str]] | None = None,
+) -> AsyncIterator[Gateway]:
     """Starts a simulated server for each of ``servers``, which are arguments of `turnout sim-server`, and `turnout up`
-    with ``arguments`` before them; stops all of it.
+    with ``arguments`` before them; stops all of it. ``labels`` are those of the endpoints, in the order of the servers.
 
     Raises:
         ChildError: one of them did not start.
@@ -31,7 +35,8 @@ async def started_gateway(servers: Sequence[Sequence[str]], arguments: Sequence[
     async with contextlib.AsyncExitStack() as stack:
         started = await _started_servers(stack, servers)
         urls = tuple(str(server.announced["url"]) for server in started)
-        up = await stack.enter_async_context(_gateway_process(arguments, urls))
+        endpoints = [_labelled(url, labels[place] if labels else {}) for place, url in enumerate(urls)]
+        up = await stack.enter_async_context(_gateway_process(arguments, endpoints))
         admin = up.announced["admin_url"]
         yield Gateway(str(up.announced["url"]), None if admin is None else str(admin), urls)
 
@@ -51,11 +56,15 @@ def _server(arguments: Sequence[str]) -> Child:
     return Child("sim-server", "--json", "--port", "0", "--model", MODEL, *arguments)
 
 
-def _gateway_process(arguments: Sequence[str], urls: Sequence[str]) -> Child:
+def _labelled(url: str, labels: Mapping[str, str]) -> str:
+    return ",".join([url, *(f"{name}={value}" for name, value in labels.items())])
+
+
+def _gateway_process(arguments: Sequence[str], endpoints: Sequence[str]) -> Child:
     port, envoy_admin = free_ports(2)
-    endpoints = [text for url in urls for text in ("--endpoint", url)]
+    named = [text for endpoint in endpoints for text in ("--endpoint", endpoint)]
     ports = ("--port", str(port), "--envoy-admin-port", str(envoy_admin), "--metrics-port", "0")
-    return Child("up", "--json", "-v", "1", *ports, *endpoints, *arguments)
+    return Child("up", "--json", "-v", "1", *ports, *named, *arguments)
 
 
 def free_ports(count: int) -> list[int]:

@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +21,7 @@ STOP_SECONDS = 8.0
 STDERR_BYTES = 4000
 
 _FAMILIES = frozenset({"vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total", "vllm:request_success_total"})
+_TOKEN_FAMILIES = frozenset({"vllm:prompt_tokens_total", "vllm:generation_tokens_total"})
 
 
 class ChildError(Exception):
@@ -94,12 +96,37 @@ async def read_counts(urls: Sequence[str]) -> Mapping[str, ServerCounts]:
 
 
 async def _read_counts(session: aiohttp.ClientSession, url: str) -> ServerCounts:
-    async with session.get(f"{url}/metrics") as response:
-        response.raise_for_status()
-        samples = read_samples(await response.read(), _FAMILIES)
-    totals = {family: sum(sample.value for sample in found) for family, found in samples.items()}
+    totals = await _read_totals(session, url, _FAMILIES)
     return ServerCounts(
         requests=int(totals.get("vllm:request_success_total", 0)),
         prefix_queries=totals.get("vllm:prefix_cache_queries_total", 0.0),
         prefix_hits=totals.get("vllm:prefix_cache_hits_total", 0.0),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """Prompt tokens that a server took in, and tokens that it generated."""
+
+    prompt: int
+    generated: int
+
+
+async def read_tokens(urls: Sequence[str]) -> Sequence[TokenCounts]:
+    """Each server's own counts, in the order of the URLs."""
+    async with aiohttp.ClientSession() as session:
+        totals = await asyncio.gather(*(_read_totals(session, url, _TOKEN_FAMILIES) for url in urls))
+    return [
+        TokenCounts(
+            int(found.get("vllm:prompt_tokens_total", 0)),
+            int(found.get("vllm:generation_tokens_total", 0)),
+        )
+        for found in totals
+    ]
+
+
+async def _read_totals(session: aiohttp.ClientSession, url: str, families: frozenset[str]) -> Mapping[str, float]:
+    async with session.get(f"{url}/metrics") as response:
+        response.raise_for_status()
+        samples = read_samples(await response.read(), families)
+    return {family: sum(sample.value for sample in found) for family, found in samples.items()}

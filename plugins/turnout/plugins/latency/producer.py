@@ -35,6 +35,7 @@ from turnout.plugins.latency.figures import LatencyFigures, variant_readings
 from turnout.plugins.latency.keys import DEFAULT_PRODUCER, LATENCY_PREDICTIONS, SLO_TARGETS, SloTargets
 from turnout.plugins.latency.learnt_file import read_learnt, write_learnt
 from turnout.plugins.latency.predictor import Predictor, PredictorSettings, RequestShape, Row, Site, Table
+from turnout.plugins.model_cache.keys import LOAD_SECONDS
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES
 
 DEFAULT_NAME = PluginName(DEFAULT_PRODUCER)
@@ -84,10 +85,12 @@ class PredictedLatencyProducer:
     that it was seen to run; ``adapter_load_time`` is what a LoRA adapter that is not loaded costs. With ``state_file``
     a restarted picker begins with what was learnt.
 
-    What is cached tells ``prefix_match_info_producer_name``; empty means ``approx-prefix-cache-producer``. With
-    ``predict_in_produce`` false nothing is published, and it only learns. ``in_flight_load_producer_name``,
-    ``context_ttl`` (nanoseconds), ``use_encoder_cache_features``, ``encoder_cache_match_info_producer_name``,
-    ``sampling_mean`` and ``max_decode_token_samples_for_prediction`` are accepted and have no effect.
+    What is cached tells ``prefix_match_info_producer_name``; empty means ``approx-prefix-cache-producer``. How long an
+    endpoint would load the request's model first tells ``model_cache_producer_name``, if it is configured; empty means
+    ``model-cache-producer``. With ``predict_in_produce`` false nothing is published, and it only learns.
+    ``in_flight_load_producer_name``, ``context_ttl`` (nanoseconds), ``use_encoder_cache_features``,
+    ``encoder_cache_match_info_producer_name``, ``sampling_mean`` and ``max_decode_token_samples_for_prediction`` are
+    accepted and have no effect.
 
     Memory is that of the requests in flight, the endpoints in the pool and at most 64 variants.
 
@@ -120,6 +123,7 @@ class PredictedLatencyProducer:
         default_ttft_target: timedelta | None = None,
         default_tpot_target: timedelta | None = None,
         state_file: str = "",
+        model_cache_producer_name: str = "",
         name: PluginName = DEFAULT_NAME,
     ) -> None:
         _check(slo_buffer_factor, expected_output_tokens, max_running_requests, adapter_load_time)
@@ -128,12 +132,13 @@ class PredictedLatencyProducer:
         self._publishes = predict_in_produce
         self.needs_first_piece = streaming_mode
         self._matches_key = PREFIX_MATCHES.of(prefix_match_info_producer_name)
+        self._loading_key = LOAD_SECONDS.of(model_cache_producer_name)
         self._predictions_key = LATENCY_PREDICTIONS.of(name)
         self._targets_key = SLO_TARGETS.of(name)
         self._table_key = StateKey[Table]("latency-table", producer=name)
         self._run_key = StateKey[_Run]("latency-run", producer=name)
         self.reads = (self._matches_key,)
-        self.optional_reads = (PROMPT,)
+        self.optional_reads = (PROMPT, self._loading_key)
         self.writes = (self._predictions_key, self._targets_key)
         labels = (*variant_labels, endpoint_role_label) if endpoint_role_label else tuple(variant_labels)
         load_seconds = adapter_load_time.total_seconds()
@@ -176,7 +181,8 @@ class PredictedLatencyProducer:
         prompt_tokens = max(0, state.get(PROMPT, Prompt()).tokens)
         uncached = UncachedRequestTokens(prompt_tokens, state.get(self._matches_key)).at_each(endpoints)
         shape = RequestShape(prompt_tokens, uncached, self._output_tokens(request), self._adapter(request, endpoints))
-        return self._predictor.predict(shape, endpoints, _NOTHING_LOADS, state.now)
+        loading = state.get(self._loading_key, _NOTHING_LOADS)
+        return self._predictor.predict(shape, endpoints, loading, state.now)
 
     def _output_tokens(self, request: InferenceRequest) -> int:
         expected = max(1, round(self._answers.get())) if self._answered else self._expected_output_tokens

@@ -40,7 +40,7 @@ class SloScorer:
     def __init__(
         self,
         placement: Placement = "spread",
-        load_weight: float = 0.6,
+        load_weight: float = 0.5,
         sufficient_probability: float = 0.9,
         tokens: int = 100,
         latency_prediction_info_producer_name: str = "",

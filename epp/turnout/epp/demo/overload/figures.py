@@ -8,6 +8,7 @@ from turnout.epp.demo.overload.profiles import Bounds
 from turnout.epp.demo.overload.workload import CRITICAL, LEVELS, Arrival
 from turnout.epp.demo.report import percentile
 from turnout.epp.demo.timed.answers import Answer, Answers
+from turnout.epp.demo.timed.goals import Goal
 
 MOST_CRITICAL_RATIO = 1.2
 """Critical requests may have this many times their unloaded TTFT at the 99th percentile."""
@@ -50,14 +51,6 @@ class RunFigures:
     seconds: float
     served_per_second: float
     late_p99: float
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """Something that is to hold, in words with its figures."""
-
-    text: str
-    reached: bool
 
 
 def summarise(requests: Sequence[Arrival], seen: Answers[Arrival], promised: Bounds) -> RunFigures:

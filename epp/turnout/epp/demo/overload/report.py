@@ -10,9 +10,10 @@ from rich.table import Table
 
 from turnout.epp.demo.overload.arms import OVERLOAD, ArmName, Load
 from turnout.epp.demo.overload.engines import SERVERS, SLOTS
-from turnout.epp.demo.overload.figures import Goal, LevelFigures, RunFigures, critical_ratio, goals
+from turnout.epp.demo.overload.figures import LevelFigures, RunFigures, critical_ratio, goals
 from turnout.epp.demo.overload.profiles import Bounds
 from turnout.epp.demo.overload.workload import CRITICAL
+from turnout.epp.demo.timed.goals import Goal
 
 # On an idle machine with two cores it is 2 to 5 ms. Whatever delays the client delays Envoy and the picker alike, so
 # that beyond this a visible part of a first token's time is the machine's.

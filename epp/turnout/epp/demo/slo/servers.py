@@ -30,7 +30,7 @@ class ServerKind:
 
 
 FAST = ServerKind("fast", 2.0, 0.40, 1.20)
-SLOW = ServerKind("slow", 4.0, 0.20, 0.60)
+SLOW = ServerKind("slow", 6.0, 0.15, 0.45)
 SERVERS: Sequence[ServerKind] = (FAST, FAST, SLOW, SLOW)
 
 

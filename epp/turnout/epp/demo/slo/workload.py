@@ -10,7 +10,7 @@ from turnout.epp.simulator.tokens import detokenize, generate_words
 from turnout.framework import TTFT_TARGET_HEADERS
 
 # Of the requests alone on a fast server, the first token takes about 60 ms at the median and 280 ms for the longest
-# prompt; on a slow one twice that.
+# prompt; on a slow one three times that.
 TARGETS: Mapping[float, float] = MappingProxyType({0.3: 0.3, 1.0: 0.4, 4.0: 0.3})
 """Seconds to the first token, and the share of the requests that ask for it: voices, chats and documents."""
 
