@@ -36,6 +36,7 @@ from turnout.framework import (
     Scheduler,
     Screener,
     UsageLimitPolicy,
+    WallClock,
 )
 
 
@@ -128,7 +129,7 @@ class Pipeline:
     sources that only the previous pipeline has is the caller's part.
 
     ``flow_control`` is None exactly when the feature gate is closed: requests do not wait. The detector is there
-    either way, unless no distribution offers one.
+    either way, unless no distribution offers one. ``wall_clock`` is the one that its plugins received.
     """
 
     scheduler: Scheduler
@@ -153,6 +154,7 @@ class Pipeline:
     detector: Named[SaturationDetector] | None
     flow_control: FlowControlSettings | None
     reads_body: bool
+    wall_clock: WallClock
     warnings: tuple[Problem, ...]
     effective: Effective
 

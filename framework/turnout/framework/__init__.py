@@ -88,6 +88,7 @@ from turnout.framework.scaling import ScalingAdvice, ScalingAdvisor
 from turnout.framework.scheduler import Scheduler
 from turnout.framework.service_levels import SLA_VIOLATION, SlaReporter, SlaStatus, SlaWindow
 from turnout.framework.state import CycleState, KeyFamily, PluginName, StateKey
+from turnout.framework.wall_clock import WallClock
 
 __all__ = [
     "CLIENT_LEFT",
@@ -196,6 +197,7 @@ __all__ = [
     "Usage",
     "UsageLimitPolicy",
     "WaitRecord",
+    "WallClock",
     "WeightedScorer",
     "plugin_boundary",
     "recording",
