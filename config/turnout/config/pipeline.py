@@ -12,6 +12,7 @@ from turnout.framework import (
     Classifier,
     DataProducer,
     DataSource,
+    DecisionAdmitter,
     Diagnosed,
     DispatchGate,
     EndpointDiscovery,
@@ -139,6 +140,7 @@ class Pipeline:
     producer_stages: tuple[tuple[Named[DataProducer], ...], ...]
     screeners: tuple[Named[Screener], ...]
     admitters: tuple[Named[Admitter], ...]
+    decision_admitters: tuple[Named[DecisionAdmitter], ...]
     pre_request: tuple[Named[PreRequest], ...]
     response_headers: tuple[Named[ResponseHeaders], ...]
     response_body: tuple[Named[ResponseBody], ...]

@@ -140,6 +140,18 @@ class Admitter(Protocol):
 
 
 @runtime_checkable
+class DecisionAdmitter(Protocol):
+    """May refuse a request when it is known where it would go.
+
+    Nothing runs between this and ``pre_request``: what is found free here can be taken there.
+    """
+
+    def admit_decision(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> Refusal | None:
+        """Why the request is refused, or None to let it go. The request has the model that the decision gave it."""
+        ...
+
+
+@runtime_checkable
 class PreRequest(Protocol):
     """Accounts for a dispatch that has been decided."""
 
