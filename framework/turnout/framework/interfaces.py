@@ -25,7 +25,11 @@ from turnout.framework.state import CycleState
 
 @runtime_checkable
 class ProfileHandler(Protocol):
-    """Decides which profiles run and what their results mean. A scheduler has exactly one."""
+    """Decides which profiles run and what their results mean. A scheduler has exactly one.
+
+    May declare ``profile_names``, a tuple of the profiles that it will ask for: one that does not exist is then found
+    when the configuration is loaded.
+    """
 
     def pick(
         self,
