@@ -20,7 +20,8 @@ def book(file: Path | None = None, entries: tuple[PriceEntry, ...] = LISTED, lab
 
 
 def labelled(name: str = "a", **labels: str) -> Endpoint:
-    return make_endpoint(name, labels={key.replace("_", "-"): value for key, value in labels.items()})
+    own = {"price": "turnout/price-per-hour"}
+    return make_endpoint(name, labels={own.get(key, key): value for key, value in labels.items()})
 
 
 def write(path: Path, text: str, dated: float) -> None:
@@ -36,8 +37,8 @@ def priced(value: str, per_hour: float) -> str:
     ("endpoint", "price"),
     [
         pytest.param(labelled(type="small"), HourPrice(1.0), id="listed"),
-        pytest.param(labelled(type="small", price_per_hour="4"), HourPrice(4.0), id="its own label goes first"),
-        pytest.param(labelled(type="small", price_per_hour="x"), None, id="its own label is meant, and not good"),
+        pytest.param(labelled(type="small", price="4"), HourPrice(4.0), id="its own label goes first"),
+        pytest.param(labelled(type="small", price="x"), None, id="its own label is meant, and not good"),
         pytest.param(labelled(type="huge"), None, id="not listed"),
         pytest.param(labelled(), None, id="nothing to look up"),
     ],
@@ -90,7 +91,7 @@ def test_a_file_that_is_bad_at_the_start_stops_it(tmp_path: Path, text: str | No
     ("endpoint", "message"),
     [
         pytest.param(
-            labelled(price_per_hour="-1"),
+            labelled(price="-1"),
             "its price is not good: per_hour must be from 0 to 1e+09, got -1.0; it is left out",
             id="a bad label",
         ),
@@ -118,7 +119,7 @@ def test_findings_are_bounded() -> None:
 def test_lists_need_a_label_to_look_them_up_by() -> None:
     with pytest.raises(ValueError, match="price_label must not be empty with prices or a price_file"):
         book(label="")
-    assert book(entries=(), label="").price(labelled(price_per_hour="2")) == HourPrice(2.0)
+    assert book(entries=(), label="").price(labelled(price="2")) == HourPrice(2.0)
 
 
 def test_endpoints_that_left_are_forgotten() -> None:

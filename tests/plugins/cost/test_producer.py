@@ -111,7 +111,7 @@ def test_at_most_it_costs_the_longest_answer(allowed: int | None, most: float) -
 def test_prices_are_told() -> None:
     producer = token_pricing()
     producer.endpoints_changed(POOL)
-    diagnosis = producer.diagnose([*POOL, make_endpoint("h", labels={"price-per-hour": "4"})], 0.0)
+    diagnosis = producer.diagnose([*POOL, make_endpoint("h", labels={"turnout/price-per-hour": "4"})], 0.0)
     assert [finding.endpoint for finding in diagnosis.findings] == ["default/nameless"]
     assert diagnosis.findings[0].message.endswith("; it counts as dear as the dearest candidate")
     assert diagnosis.figures["default/cheap"]["input_per_million"] == 1e6

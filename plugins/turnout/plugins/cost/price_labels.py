@@ -17,13 +17,13 @@ class PriceLabels:
     per GPU and hour.
     """
 
-    per_hour: str = "price-per-hour"
-    per_gpu_hour: str = "price-per-gpu-hour"
-    gpu_count: str = "gpu-count"
-    input_per_million: str = "price-per-million-input-tokens"
-    output_per_million: str = "price-per-million-output-tokens"
-    cached_input_per_million: str = "price-per-million-cached-input-tokens"
-    currency: str = "price-currency"
+    per_hour: str = "turnout/price-per-hour"
+    per_gpu_hour: str = "turnout/price-per-gpu-hour"
+    gpu_count: str = "turnout/gpu-count"
+    input_per_million: str = "turnout/price-per-million-input-tokens"
+    output_per_million: str = "turnout/price-per-million-output-tokens"
+    cached_input_per_million: str = "turnout/price-per-million-cached-input-tokens"
+    currency: str = "turnout/price-currency"
 
     def price(self, labels: Mapping[str, str], currency: str) -> Price | None:
         """The price that the labels state, None if they state none.
