@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -134,9 +134,9 @@ class CostBudget:
 
     def filter(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """Keeps the endpoints that the budgets allow; all where they allow none, for ``admit_decision`` to refuse."""
-        quotes = state.get(self._quotes_key)
-        kept = [endpoint for endpoint in endpoints if not self.exceeded_by(request, quotes, endpoint.name, state.now)]
-        return kept or endpoints
+        exceeded_by = self._room(request, state.now).exceeded_by
+        amount_at = self._amounts(state.get(self._quotes_key))
+        return [endpoint for endpoint in endpoints if not exceeded_by(amount_at(endpoint.name))] or endpoints
 
     def admit_decision(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> Refusal | None:
         """Refuses what a budget does not allow at the chosen endpoint, and says when it may."""
@@ -205,16 +205,23 @@ class CostBudget:
     def exceeded_by(self, request: InferenceRequest, quotes: Quotes | None, endpoint_name: str, now: float) -> str:
         """The budget that the request would exceed at the endpoint; empty if none."""
         quote = _quote(quotes, endpoint_name)
-        if quote is None:
-            return "" if self._allows_unknown else "unknown"
-        amount = self._amount(quote)
-        own = self._own_limit(request)
-        if own is not None and amount > own:
-            return "request"
+        return self._room(request, now).exceeded_by(None if quote is None else self._amount(quote))
+
+    def _room(self, request: InferenceRequest, now: float) -> "_Room":
         account = self._tenants.of(self._tenant(request), now)
-        if account is not None and not account.fits(amount, now):
-            return "tenant"
-        return "" if self._pool.fits(amount, now) else "pool"
+        return _Room(
+            request=self._own_limit(request),
+            tenant=None if account is None else account.left(now),
+            pool=self._pool.left(now),
+            allows_unknown=self._allows_unknown,
+        )
+
+    def _amounts(self, quotes: Quotes | None) -> Callable[[str], int | None]:
+        """What the request would reserve at an endpoint; None where that is not known."""
+        if self._reserves_most or quotes is None:
+            return lambda name: None if (quote := _quote(quotes, name)) is None else self._amount(quote)
+        costs = quotes.expected_costs()
+        return lambda name: None if (cost := costs.get(name)) is None else amount_of(cost)
 
     def _seconds_until_it_fits(
         self, request: InferenceRequest, quotes: Quotes | None, endpoint_name: str, now: float, exceeded: str
@@ -240,6 +247,25 @@ class CostBudget:
     def _tenant(self, request: InferenceRequest) -> str:
         named = request.headers.get(self._tenant_header) if self._tenant_header else request.fairness_id
         return (named or "")[:MAX_TENANT_NAME]
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What each budget has left for a request; None without a limit."""
+
+    request: int | None
+    tenant: int | None
+    pool: int | None
+    allows_unknown: bool
+
+    def exceeded_by(self, amount: int | None) -> str:
+        if amount is None:
+            return "" if self.allows_unknown else "unknown"
+        if self.request is not None and amount > self.request:
+            return "request"
+        if self.tenant is not None and amount > self.tenant:
+            return "tenant"
+        return "pool" if self.pool is not None and amount > self.pool else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from turnout.framework import KeyFamily, Usage
 from turnout.plugins.cost.keys import DEFAULT_PRODUCER
-from turnout.plugins.cost.prices import SECONDS_PER_HOUR, TOKENS_PER_PRICE, HourPrice, Price
+from turnout.plugins.cost.prices import SECONDS_PER_HOUR, TOKENS_PER_PRICE, HourPrice, Price, TokenPrice
 from turnout.plugins.inflight_load.keys import UncachedRequestTokens
 from turnout.plugins.latency.keys import LatencyPredictions
 
@@ -51,7 +51,7 @@ class Quote:
     @property
     def expected(self) -> float:
         """With the expected answer, and what is believed to be cached."""
-        return self._cost(self.work.prompt, self.uncached, self.work.output)
+        return _expected(self.price, self.rates, self.work, self.uncached, self.busy_seconds)
 
     @property
     def most(self) -> float:
@@ -73,11 +73,9 @@ class Quote:
         return cost
 
     def _cost(self, prompt: int, uncached: int, output: int) -> float:
-        price = self.price
-        if isinstance(price, HourPrice):
-            return price.per_hour / SECONDS_PER_HOUR * self._busy(uncached, output)
-        tokens = uncached * price.input + max(0, prompt - uncached) * price.cached_input + output * price.output
-        return tokens / TOKENS_PER_PRICE
+        if isinstance(self.price, HourPrice):
+            return self.price.per_hour / SECONDS_PER_HOUR * self._busy(uncached, output)
+        return _by_tokens(self.price, prompt, uncached, output)
 
     def _busy(self, uncached: int, output: int) -> float:
         seconds = self.rates.seconds(uncached, output)
@@ -102,17 +100,33 @@ class Quotes:
         price = self.prices.get(endpoint_name)
         if price is None:
             return None
-        uncached = min(self.uncached.at(endpoint_name), self.work.prompt)
-        return Quote(price, self.rates, self.work, uncached, self._busy(endpoint_name))
+        return Quote(price, self.rates, self.work, self._uncached(endpoint_name), self._busy(endpoint_name))
 
     def expected_costs(self) -> dict[str, float]:
-        """The expected cost by endpoint name, for each with a price."""
-        return {name: quote.expected for name in self.prices if (quote := self.at(name)) is not None}
+        """What the quotes expect, by endpoint name. Without the quotes themselves, for they are many."""
+        rates, work, uncached, busy = self.rates, self.work, self._uncached, self._busy
+        return {name: _expected(price, rates, work, uncached(name), busy(name)) for name, price in self.prices.items()}
+
+    def _uncached(self, endpoint_name: str) -> int:
+        return min(self.uncached.at(endpoint_name), self.work.prompt)
 
     def _busy(self, endpoint_name: str) -> float:
         prediction = self.predictions.get(endpoint_name)
-        busy = prediction.busy_seconds if prediction is not None and self.work != NOTHING else 0.0
+        if prediction is None or self.work is NOTHING:
+            return 0.0
+        busy = prediction.busy_seconds
         return busy if 0.0 < busy < MAX_BUSY_SECONDS else 0.0
+
+
+def _expected(price: Price, rates: Rates, work: Work, uncached: int, busy_seconds: float) -> float:
+    if isinstance(price, HourPrice):
+        return price.per_hour / SECONDS_PER_HOUR * (busy_seconds or rates.seconds(uncached, work.output))
+    return _by_tokens(price, work.prompt, uncached, work.output)
+
+
+def _by_tokens(price: TokenPrice, prompt: int, uncached: int, output: int) -> float:
+    tokens = uncached * price.input + max(0, prompt - uncached) * price.cached_input + output * price.output
+    return tokens / TOKENS_PER_PRICE
 
 
 NOTHING = Work(0, 0, 0)

@@ -48,12 +48,17 @@ class Spending:
         self.forget(now)
         return not self.spent and not self.reserved
 
+    def left(self, now: float) -> int | None:
+        """How much can be reserved, which may be less than nothing; None without a limit."""
+        if self.limit is None:
+            return None
+        self.forget(now)
+        return self.limit - self.spent - self.reserved
+
     def fits(self, amount: int, now: float) -> bool:
         """Whether so much can be reserved."""
-        if self.limit is None:
-            return True
-        self.forget(now)
-        return self.spent + self.reserved + amount <= self.limit
+        left = self.left(now)
+        return left is None or amount <= left
 
     def reserve(self, amount: int) -> None:
         """Takes the amount, whether it fits or not."""
