@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from plugins.generated import decided, produce
+from plugins.generated import decided, produce, response_of
 from turnout.framework import (
     PROMPT,
     Completion,
@@ -11,6 +11,7 @@ from turnout.framework import (
     InferenceRequest,
     Prompt,
     Refusal,
+    ResponseChunk,
     Termination,
     Usage,
 )
@@ -84,8 +85,12 @@ class Trip:
         cause: Termination = Termination.NATURAL,
         status: int | None = 200,
         first_byte_seconds: float | None = 0.1,
+        whole: bool = True,
     ) -> None:
         self.state.now = now
+        if usage is not None:
+            piece = ResponseChunk(b"x", first=True, last=whole, usage=usage)
+            self.budget.response_body(self.request, self.state, response_of(self.endpoint), piece)
         completion = Completion(
             self.endpoint, cause, status, usage=usage, first_byte_seconds=first_byte_seconds, duration_seconds=now
         )

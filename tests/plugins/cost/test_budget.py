@@ -72,6 +72,8 @@ def test_an_end_without_a_dispatch_counts_nothing() -> None:
     ("end", "cost"),
     [
         pytest.param(lambda trip: trip.end(1.0, Usage(80, 5)), 90.0, id="as the engine says"),
+        pytest.param(lambda trip: trip.end(1.0, Usage(80, 1), whole=False), 100.0, id="a first piece is no last word"),
+        pytest.param(lambda trip: trip.end(1.0, Usage(80, 20), whole=False), 120.0, id="a piece that says more counts"),
         pytest.param(lambda trip: trip.end(1.0), 100.0, id="no word of it: as expected"),
         pytest.param(lambda trip: trip.end(1.0, status=None), 100.0, id="no head of the response seen"),
         pytest.param(lambda trip: trip.end(1.0, cause=Termination.CLIENT_DISCONNECT), 100.0, id="the client left"),

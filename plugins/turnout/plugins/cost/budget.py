@@ -57,6 +57,7 @@ class _Charge:
     account: Spending | None
     variant: str
     is_settled: bool = False
+    saw_all: bool = False
 
 
 class CostBudget:
@@ -166,7 +167,10 @@ class CostBudget:
     def response_body(
         self, request: InferenceRequest, state: CycleState, response: Response, chunk: ResponseChunk
     ) -> None:
-        """Nothing: with responses that pass, their end tells the usage."""
+        """Notes that all of the response passed, so that its usage is the last word."""
+        charge = state.get(self._charge_key)
+        if chunk.last and charge is not None:
+            charge.saw_all = True
 
     def response_complete(self, request: InferenceRequest, state: CycleState, completion: Completion) -> None:
         """Puts the real cost in the place of the reserved one."""
@@ -174,7 +178,7 @@ class CostBudget:
         if charge is None or charge.is_settled:
             return
         charge.is_settled = True
-        cost = amount_of(_real_cost(charge.quote, completion, state.now - charge.sent_at))
+        cost = amount_of(_real_cost(charge, completion, state.now - charge.sent_at))
         self._pool.settle(charge.reserved, cost, state.now)
         label = charge.tenant
         if charge.account is not None:
@@ -282,14 +286,17 @@ def _quote(quotes: Quotes | None, endpoint_name: str) -> Quote | None:
     return None if quotes is None else quotes.at(endpoint_name)
 
 
-def _real_cost(quote: Quote | None, completion: Completion, seconds: float) -> float:
+def _real_cost(charge: _Charge, completion: Completion, seconds: float) -> float:
+    quote, usage = charge.quote, completion.usage
     if quote is None:
         return 0.0
     failed = completion.status is not None and completion.status >= _FIRST_ERROR
     unanswered = completion.cause is Termination.ERROR and completion.first_byte_seconds is None
-    if isinstance(quote.price, TokenPrice) and completion.usage is None and (failed or unanswered):
+    if isinstance(quote.price, TokenPrice) and usage is None and (failed or unanswered):
         return 0.0
-    return quote.settled(completion.usage, seconds)
+    cost = quote.settled(usage, seconds)
+    # Engines can be asked to report as they go: what a first piece says is not what the request used.
+    return cost if charge.saw_all else max(cost, quote.settled(None, seconds))
 
 
 def _limit(name: str, budget: float) -> int:
