@@ -153,6 +153,10 @@ class Handler:
         return SchedulingResult(next(iter(found)), found)
 
 
+class TreeHandler(Handler):
+    profile_names = ("a", "fast")
+
+
 class LoadProducer:
     def __init__(self, name: PluginName) -> None:
         self.writes = (LOAD.of(name),)
@@ -300,6 +304,7 @@ OFFERED = {
     "max-score-picker": "FirstPicker",
     "single-profile-handler": "Handler",
     "many-profile-handler": "Handler",
+    "tree-handler": "TreeHandler",
     "load-producer": "LoadProducer",
     "token-maker": "TokenMaker",
     "left-producer": "LeftProducer",

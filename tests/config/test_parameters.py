@@ -9,6 +9,9 @@ from config.fakes import FirstPicker, Limits, QueueScorer, Rule, RuleFilter
 from turnout.config.document import Value
 from turnout.config.parameters import UnreadableParametersError, parameters_of
 from turnout.config.problems import Report
+from turnout.framework import WallClock
+
+CLOCK = WallClock(5.0)
 
 
 class Mode(StrEnum):
@@ -32,7 +35,7 @@ class Many:
 
 def arguments(plugin_type: Callable[..., object], given: Value) -> tuple[dict[str, object] | None, list[str]]:
     report = Report({})
-    found = parameters_of(plugin_type).arguments(given, "mine", report, ("p",))
+    found = parameters_of(plugin_type).arguments(given, "mine", CLOCK, report, ("p",))
     return found, [str(problem).removeprefix("1: ") for problem in report.problems]
 
 
@@ -52,6 +55,18 @@ def test_nested_dataclasses_durations_and_the_name_reach_the_constructor() -> No
         "limits": Limits(timedelta(minutes=1), 2),
         "labels": {"zone": "a"},
     }
+
+
+def test_the_clock_reaches_the_constructor_and_is_no_parameter_of_the_file() -> None:
+    class Hourly:
+        def __init__(self, clock: WallClock, hour: int = 3) -> None:
+            self.clock = clock
+
+    found, problems = arguments(Hourly, {"hour": 4})
+    assert problems == []
+    assert found == {"clock": CLOCK, "hour": 4}
+    assert parameters_of(Hourly).names == ["hour"]
+    assert parameters_of(Hourly).spelled({"clock": CLOCK, "hour": 4}) == {"hour": 4}
 
 
 def test_every_kind_of_type_is_translated() -> None:

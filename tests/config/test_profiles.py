@@ -149,6 +149,17 @@ def test_on_error_skip_makes_filters_and_scorers_optional() -> None:
             id="two handlers",
         ),
         pytest.param(
+            "plugins: [{type: tree-handler}]\nschedulingProfiles: [{name: a}, {name: fats}]\n",
+            HEAD,
+            [
+                (
+                    "3: plugins[0]: plugin 'tree-handler' runs the profile 'fast', which does not exist; "
+                    "did you mean 'fats'? accepted: a, fats"
+                )
+            ],
+            id="a profile that the handler runs and that does not exist",
+        ),
+        pytest.param(
             "plugins: [{type: disagg-profile-handler}]\nschedulingProfiles: [{name: a}, {name: b}]\n",
             HEAD,
             [

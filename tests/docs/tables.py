@@ -53,6 +53,8 @@ from turnout.framework import (
     Usage,
 )
 from turnout.plugins.autoscaling.advisor import AutoscalingAdvisor
+from turnout.plugins.cost.budget import CostBudget
+from turnout.plugins.cost.producer import ExpectedCostProducer
 from turnout.plugins.fairness.program_aware import ProgramAwareFairness
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
 from turnout.plugins.inflight_load.token_load_producer import TokenLoadProducer
@@ -260,6 +262,8 @@ def _read_at_a_scrape() -> CollectorRegistry:
         "programs": _fairness_with_a_program(),
         "sla": _tracker(),
         "tenants": TokenFairnessPolicy(),
+        "prices": ExpectedCostProducer(),
+        "budget": _spent_budget(),
     }
     registry.register(PluginReadings("", lambda: plugins, str, _unexpected))
     return registry
@@ -333,6 +337,15 @@ def _tracker() -> SlaTracker:
     end = Completion(result.endpoint, Termination.NATURAL, 200, first_byte_seconds=0.5)
     tracker.response_complete(InferenceRequest("r"), CycleState(), end)
     return tracker
+
+
+def _spent_budget() -> CostBudget:
+    budget = CostBudget(pool_per_hour=1.0)
+    state, result = _dispatched()
+    budget.pre_request(InferenceRequest("r"), state, result)
+    budget.response_complete(InferenceRequest("r"), state, Completion(result.endpoint, Termination.NATURAL))
+    budget.admit_decision(InferenceRequest("r"), state, result)
+    return budget
 
 
 def _dispatched() -> tuple[CycleState, SchedulingResult]:

@@ -7,7 +7,7 @@ from turnout.plugins.prefix_cache.p2p_source import SOURCE_HEADER
 def test_every_header_that_names_an_endpoint_is_a_control_header() -> None:
     assert DESTINATION in ROUTING_HEADERS
     assert set(ROUTING_HEADERS) < CONTROL_HEADERS
-    assert len(CONTROL_HEADERS) == 23
+    assert len(CONTROL_HEADERS) == 26
 
 
 @pytest.mark.parametrize(

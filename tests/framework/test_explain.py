@@ -1,13 +1,20 @@
+from collections.abc import Collection, Mapping, Sequence
+
 import pytest
 
 from framework.fakes import Keep, Score, all_at_once, profile
 from turnout.framework import (
+    CycleState,
     DecisionRecord,
     FilterRecord,
+    InferenceRequest,
     NoEndpointsError,
     PluginError,
+    ProfileOutcome,
     ProfileRecord,
+    ProfileResult,
     Scheduler,
+    SchedulingResult,
     ScorerRecord,
     recording,
 )
@@ -52,6 +59,33 @@ def test_a_record_tells_what_every_plugin_did() -> None:
             ],
         ),
     ]
+
+
+class Reasoning:
+    """Gives the one profile's result another model, and says why."""
+
+    def pick(
+        self,
+        request: InferenceRequest,
+        state: CycleState,
+        profiles: Collection[str],
+        results: Mapping[str, ProfileOutcome],
+    ) -> Sequence[str]:
+        return () if results else ("decode",)
+
+    def process_results(
+        self, request: InferenceRequest, state: CycleState, results: Mapping[str, ProfileOutcome]
+    ) -> SchedulingResult:
+        found = {name: result for name, result in results.items() if isinstance(result, ProfileResult)}
+        return SchedulingResult("decode", found, "small", ("too dear", "smaller model"))
+
+
+def test_a_record_has_the_handler_s_reasons_and_the_model_that_it_chose() -> None:
+    scheduler = Scheduler([profile("decode", Keep("bc"))], Reasoning())
+    record = DecisionRecord()
+    explained = recording(scheduler, record).schedule(make_request(), make_state(), POOL, now=1.0)
+    assert (record.target_model, record.reasons) == ("small", ("too dear", "smaller model"))
+    assert explained == scheduler.schedule(make_request(), make_state(), POOL, now=1.0)
 
 
 def test_an_explained_decision_is_the_same_decision() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from turnout.framework import (
     DataProducer,
+    DecisionAdmitter,
     Filter,
     Parser,
     Picker,
@@ -103,6 +104,10 @@ class Accountant:
     def response_complete(self, request: object, state: object, completion: object) -> None: ...
 
 
+class AdmitsDecisions:
+    def admit_decision(self, request: object, state: object, result: object) -> None: ...
+
+
 class HandlesProfiles:
     def pick(self, request: object, state: object, profiles: object, results: object) -> None: ...
     def process_results(self, request: object, state: object, results: object) -> None: ...
@@ -121,6 +126,7 @@ class ScoresAndFilters:
     ("plugin", "expected"),
     [
         pytest.param(Accountant(), (DataProducer, PreRequest, ResponseBody, ResponseComplete), id="one for several"),
+        pytest.param(AdmitsDecisions(), (DecisionAdmitter,), id="an admitter of decisions is no other"),
         pytest.param(HandlesProfiles(), (ProfileHandler,), id="a handler is no picker"),
         pytest.param(Picks(), (Picker,), id="a picker is no handler"),
         pytest.param(ScoresAndFilters(), (Filter, Scorer), id="filter and scorer"),

@@ -10,6 +10,7 @@ def test_the_primary_profile_says_where_the_request_goes() -> None:
     result = SchedulingResult("decode", {"prefill": prefill, "decode": decode})
     assert result.endpoint is B
     assert result.endpoints == (B, A)
+    assert (result.target_model, result.reasons) == ("", ())
 
 
 def test_a_scored_endpoint_unpacks_as_endpoint_and_score() -> None:

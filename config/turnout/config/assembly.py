@@ -12,7 +12,15 @@ from turnout.config.problems import Path, Report, one_of, shown
 from turnout.config.schema import PluginSpec
 from turnout.config.shape import REPAIRED
 from turnout.config.spellings import as_spelled
-from turnout.framework import ExtensionPoint, Named, PluginLoadError, Registry, SchedulingError, plugin_boundary
+from turnout.framework import (
+    ExtensionPoint,
+    Named,
+    PluginLoadError,
+    Registry,
+    SchedulingError,
+    WallClock,
+    plugin_boundary,
+)
 from turnout.framework.registry import PluginType, serves, signature_problems
 
 P = TypeVar("P")
@@ -37,10 +45,18 @@ class Instance:
 class Assembly:
     """Plugins by name, and the configuration with what was injected. Lives as long as one load."""
 
-    def __init__(self, data: dict[str, Value], registry: Registry, report: Report, previous: Pipeline | None) -> None:
+    def __init__(
+        self,
+        data: dict[str, Value],
+        registry: Registry,
+        report: Report,
+        previous: Pipeline | None,
+        wall_clock: WallClock,
+    ) -> None:
         self.config = data
         self.injected: set[Path] = set()
         self.report = report
+        self.wall_clock = wall_clock
         self.instances: dict[str, Instance] = {}
         self._broken: dict[str, str] = {}
         self._registry = registry
@@ -159,7 +175,7 @@ class Assembly:
         if factory is None or parameters is None:
             return None
         given = self._given(plugin_type, entry, parameters, path)
-        arguments = parameters.arguments(given, name, self.report, parameters_place)
+        arguments = parameters.arguments(given, name, self.wall_clock, self.report, parameters_place)
         if arguments is None:
             return None
         origin = Origin(plugin_type, factory, arguments)

@@ -29,6 +29,7 @@ from turnout.framework import (
     PROMPT,
     Admitter,
     Classifier,
+    DecisionAdmitter,
     Diagnosed,
     EndpointWatcher,
     Named,
@@ -41,6 +42,7 @@ from turnout.framework import (
     Runnable,
     SaturationDetector,
     Screener,
+    WallClock,
 )
 
 DEFAULT_CONFIG = shipped_profiles().joinpath("default.yaml").read_text(encoding="utf-8")
@@ -48,7 +50,11 @@ DEFAULT_CONFIG = shipped_profiles().joinpath("default.yaml").read_text(encoding=
 
 
 def load_pipeline_file(
-    path: FilePath, *, registry: Registry | None = None, previous: Pipeline | None = None
+    path: FilePath,
+    *,
+    registry: Registry | None = None,
+    previous: Pipeline | None = None,
+    wall_clock: WallClock | None = None,
 ) -> Pipeline:
     """The pipeline that a file of at most 1 MiB describes; otherwise as ``load_pipeline``.
 
@@ -66,24 +72,32 @@ def load_pipeline_file(
         raise ConfigError(source, [Problem(1, "document", f"is not UTF-8 at byte {error.start}")]) from error
     except OSError as error:
         raise ConfigError(source, [Problem(1, "document", f"cannot be read: {error.strerror}")]) from error
-    return load_pipeline(text, source=source, registry=registry, previous=previous)
+    return load_pipeline(text, source=source, registry=registry, previous=previous, wall_clock=wall_clock)
 
 
 def load_pipeline(
-    text: str, *, source: str = "<text>", registry: Registry | None = None, previous: Pipeline | None = None
+    text: str,
+    *,
+    source: str = "<text>",
+    registry: Registry | None = None,
+    previous: Pipeline | None = None,
+    wall_clock: WallClock | None = None,
 ) -> Pipeline:
     """The pipeline that YAML (or JSON) describes, checked and assembled.
 
     ``registry`` offers the plugin types; the default is all installed distributions. With ``previous`` plugins
     whose name, type and parameters are unchanged are taken over with their state; ``previous`` itself does not
-    change, whatever the outcome.
+    change, whatever the outcome. ``wall_clock`` is what plugins that ask for one receive; the default is that of
+    ``previous``, else one that stands at 1970 until its owner sets it.
 
     Raises:
         ConfigError: holds every problem that was found. Only text that is not YAML hides further problems.
     """
     document = read_document(text, source)
     report = Report(document.lines)
-    assembly = Assembly(without_nulls(document.data), registry or Registry.from_entry_points(), report, previous)
+    offered = registry or Registry.from_entry_points()
+    clock = wall_clock or (previous.wall_clock if previous is not None else WallClock())
+    assembly = Assembly(without_nulls(document.data), offered, report, previous, clock)
     pipeline = _assemble(assembly, document)
     if report.problems or pipeline is None:
         raise ConfigError(source, report.problems)
@@ -127,6 +141,7 @@ def _wire(assembly: Assembly, config: EndpointPickerConfig, gates: Mapping[str, 
         producer_stages=stages,
         screeners=assembly.serving(Screener),
         admitters=assembly.serving(Admitter),
+        decision_admitters=assembly.serving(DecisionAdmitter),
         pre_request=assembly.serving(PreRequest),
         response_headers=assembly.serving(ResponseHeaders),
         response_body=assembly.serving(ResponseBody),
@@ -142,6 +157,7 @@ def _wire(assembly: Assembly, config: EndpointPickerConfig, gates: Mapping[str, 
         detector=detector,
         flow_control=flow_control.with_listed(assembly, flow),
         reads_body=reads_body,
+        wall_clock=assembly.wall_clock,
         warnings=warnings,
         effective=Effective(assembly.config, frozenset(assembly.injected), warnings),
     )

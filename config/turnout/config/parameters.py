@@ -2,8 +2,8 @@
 
 Each parameter becomes a field of a pydantic model: ``snake_case`` is spelled ``camelCase`` in YAML (in any
 case, as Go's decoder takes it), ``timedelta`` is a Go duration, a frozen dataclass is a mapping with fields
-translated the same way, a list becomes a tuple. A parameter annotated ``PluginName`` receives the configured name. A
-parameter of a type that YAML cannot express is left at its default.
+translated the same way, a list becomes a tuple. A parameter annotated ``PluginName`` receives the configured name, one
+annotated ``WallClock`` the clock. A parameter of another type that YAML cannot express is left at its default.
 """
 
 import inspect
@@ -26,7 +26,7 @@ from turnout.config.problems import Path, Report
 from turnout.config.schema import DURATION_SCHEMA, Section
 from turnout.config.shape import check_shape, field_names
 from turnout.config.spellings import as_spelled, camel_case, format_duration, parse_duration
-from turnout.framework import PluginName
+from turnout.framework import PluginName, WallClock
 
 _SIMPLE = (bool, int, float, str, NoneType)
 _TUPLES = (tuple, list, Sequence, MutableSequence, Collection, Iterable)
@@ -58,10 +58,15 @@ class _Parameters(Section):
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What a plugin's constructor takes. ``name_parameter`` is the one that receives the configured name, if any."""
+    """What a plugin's constructor takes.
+
+    ``name_parameter`` is the one that receives the configured name, ``clock_parameter`` the one that receives the
+    clock, if any.
+    """
 
     model: type[BaseModel]
     name_parameter: str | None
+    clock_parameter: str | None
     defaults: Mapping[str, object]
 
     @property
@@ -69,7 +74,9 @@ class Parameters:
         """The settable parameters as YAML spells them."""
         return field_names(self.model)
 
-    def arguments(self, given: Value, name: str, report: Report, path: Path) -> dict[str, object] | None:
+    def arguments(
+        self, given: Value, name: str, clock: WallClock, report: Report, path: Path
+    ) -> dict[str, object] | None:
         """Keyword arguments for the constructor, defaults included; None after reporting what does not fit."""
         if given is not None and not isinstance(given, dict):
             report.problem(path, "is not a mapping", "accepted: a mapping from parameter to value")
@@ -82,11 +89,13 @@ class Parameters:
             return None
         chosen = {_python_name(field): getattr(model, field) for field in model.model_fields_set}
         named = {self.name_parameter: name} if self.name_parameter else {}
-        return {**self.defaults, **chosen, **named}
+        timed = {self.clock_parameter: clock} if self.clock_parameter else {}
+        return {**self.defaults, **chosen, **named, **timed}
 
     def spelled(self, arguments: Mapping[str, object]) -> dict[str, Value]:
         """The arguments as YAML spells them; those that are None or that it cannot express are left out."""
-        return _without_none({name: value for name, value in arguments.items() if name != self.name_parameter})
+        received = (self.name_parameter, self.clock_parameter)
+        return _without_none({name: value for name, value in arguments.items() if name not in received})
 
 
 def parameters_of(plugin_type: Callable[..., object]) -> Parameters:
@@ -100,11 +109,11 @@ def parameters_of(plugin_type: Callable[..., object]) -> Parameters:
     settable: dict[str, FieldInfo] = {}
     annotations: dict[str, object] = {}
     defaults: dict[str, object] = {}
-    name_parameter = None
+    received: dict[object, str] = {}
     for parameter in _named_parameters(plugin_type):
         annotation = hints.get(parameter.name)
-        if annotation is PluginName:
-            name_parameter = parameter.name
+        if annotation in (PluginName, WallClock):
+            received[annotation] = parameter.name
             continue
         required = parameter.default is inspect.Parameter.empty
         if _expressible(annotation):
@@ -113,7 +122,8 @@ def parameters_of(plugin_type: Callable[..., object]) -> Parameters:
             defaults |= {} if required else {parameter.name: parameter.default}
         elif required:
             raise UnreadableParametersError(f"parameter {parameter.name!r} has no type that YAML can express")
-    return Parameters(_model(_type_name(plugin_type), annotations, settable), name_parameter, defaults)
+    model = _model(_type_name(plugin_type), annotations, settable)
+    return Parameters(model, received.get(PluginName), received.get(WallClock), defaults)
 
 
 def _named_parameters(plugin_type: Callable[..., object]) -> list[inspect.Parameter]:

@@ -12,6 +12,7 @@ from turnout.framework import (
     Classifier,
     DataProducer,
     DataSource,
+    DecisionAdmitter,
     Diagnosed,
     DispatchGate,
     EndpointDiscovery,
@@ -36,6 +37,7 @@ from turnout.framework import (
     Scheduler,
     Screener,
     UsageLimitPolicy,
+    WallClock,
 )
 
 
@@ -128,7 +130,7 @@ class Pipeline:
     sources that only the previous pipeline has is the caller's part.
 
     ``flow_control`` is None exactly when the feature gate is closed: requests do not wait. The detector is there
-    either way, unless no distribution offers one.
+    either way, unless no distribution offers one. ``wall_clock`` is the one that its plugins received.
     """
 
     scheduler: Scheduler
@@ -138,6 +140,7 @@ class Pipeline:
     producer_stages: tuple[tuple[Named[DataProducer], ...], ...]
     screeners: tuple[Named[Screener], ...]
     admitters: tuple[Named[Admitter], ...]
+    decision_admitters: tuple[Named[DecisionAdmitter], ...]
     pre_request: tuple[Named[PreRequest], ...]
     response_headers: tuple[Named[ResponseHeaders], ...]
     response_body: tuple[Named[ResponseBody], ...]
@@ -153,6 +156,7 @@ class Pipeline:
     detector: Named[SaturationDetector] | None
     flow_control: FlowControlSettings | None
     reads_body: bool
+    wall_clock: WallClock
     warnings: tuple[Problem, ...]
     effective: Effective
 

@@ -1,11 +1,12 @@
 """Scheduling profiles, their pickers and the profile handler."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from turnout.config.assembly import Assembly, Instance
 from turnout.config.catalogue import DEFAULT_PICKER, SINGLE_PROFILE_HANDLER
 from turnout.config.document import Value
-from turnout.config.problems import Path, shown
+from turnout.config.problems import Path, one_of, shown
 from turnout.config.schema import EndpointPickerConfig, Profile, ProfilePlugin
 from turnout.config.shape import REPAIRED
 from turnout.framework import (
@@ -46,7 +47,16 @@ def build_scheduler(assembly: Assembly, config: EndpointPickerConfig) -> Schedul
     built = [profile for profile in profiles.values() if profile is not None]
     if handler is None or len(built) != len(listed):
         return None
+    _check_names(assembly, handler, profiles)
     return Scheduler(built, handler)
+
+
+def _check_names(assembly: Assembly, handler: Named[ProfileHandler], profiles: Collection[str]) -> None:
+    """Reports profiles that the handler will ask for and that do not exist; it need not say which it will."""
+    for name in getattr(handler.plugin, "profile_names", ()):
+        if name not in profiles and REPAIRED not in profiles:
+            message = f"plugin {shown(handler.name)} runs the profile {shown(name)}, which does not exist"
+            assembly.report.problem(assembly.instances[handler.name].place, message, one_of(name, profiles))
 
 
 def _default_profile(assembly: Assembly) -> Profile:

@@ -49,7 +49,7 @@ from turnout.epp.requests.director import Director, DirectorOptions
 from turnout.epp.requests.endings import logged_end
 from turnout.epp.requests.leases import LeaseBook
 from turnout.epp.runnables import Runnables
-from turnout.framework import SLA_VIOLATION, EndpointDiscovery, EndpointSpec, Named
+from turnout.framework import SLA_VIOLATION, EndpointDiscovery, EndpointSpec, Named, WallClock
 
 _log = logging.getLogger(__name__)
 
@@ -68,13 +68,22 @@ class StartError(Exception):
 def read_pipeline(options: EppOptions, previous: Pipeline | None = None) -> Pipeline:
     """The pipeline of the configuration that the options name, or of the field's default.
 
+    Its plugins are told the time of day as the machine has it, or go on with the clock of ``previous``.
+
     Raises:
         ConfigError: it has problems; all of them are in the message.
     """
+    clock = WallClock(unix_at_zero(time.monotonic)) if previous is None else previous.wall_clock
     if options.config_file is not None:
-        return load_pipeline_file(options.config_file, previous=previous)
+        return load_pipeline_file(options.config_file, previous=previous, wall_clock=clock)
     text = options.config_text if options.config_text is not None else DEFAULT_CONFIG
-    return load_pipeline(text, source="--config-text" if options.config_text else "default", previous=previous)
+    source = "--config-text" if options.config_text else "default"
+    return load_pipeline(text, source=source, previous=previous, wall_clock=clock)
+
+
+def unix_at_zero(clock: Callable[[], float]) -> float:
+    """The time of the machine, in seconds since 1970, when this clock was at 0."""
+    return time.time() - clock()
 
 
 async def static_specs(endpoints: Sequence[str]) -> Sequence[EndpointSpec]:
@@ -348,6 +357,8 @@ class EndpointPicker:
             raise StartError(f"no listing of endpoints within {FIRST_LISTING_SECONDS:g} s")
 
     def _sweep(self) -> None:
+        # The machine's time may have been set, and a monotonic clock stands still while a machine is suspended.
+        self._pipeline.wall_clock.set(unix_at_zero(self._clock))
         lost = self._leases.sweep(self._clock())
         if lost:
             _log.warning("the access log never reported the end of %d requests", lost)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from turnout.framework import TPOT_TARGET_HEADERS, TTFT_TARGET_HEADERS
+from turnout.framework import COST_BUDGET_HEADERS, TPOT_TARGET_HEADERS, TTFT_TARGET_HEADERS
 
 DESTINATION: Final = "x-gateway-destination-endpoint"
 """Header, and key of dynamic metadata, that names where a request goes."""
@@ -54,6 +54,7 @@ CONTROL_HEADERS: Final = frozenset(
         *MODEL_REWRITE,
         *TTFT_TARGET_HEADERS,
         *TPOT_TARGET_HEADERS,
+        *COST_BUDGET_HEADERS,
         *QUEUE_TIMEOUT,
         *VIDEO,
         DROPPED_REASON,

@@ -42,6 +42,7 @@ from turnout.framework.interfaces import (
     Classifier,
     DataProducer,
     DataSource,
+    DecisionAdmitter,
     Diagnosed,
     EndpointDiscovery,
     EndpointSpec,
@@ -66,6 +67,7 @@ from turnout.framework.readings import CounterReading, GaugeReading, Histogram, 
 from turnout.framework.refusal import CLIENT_LEFT, Refusal, RefusalKind
 from turnout.framework.registry import Registry
 from turnout.framework.request import (
+    COST_BUDGET_HEADERS,
     DEFAULT_FAIRNESS_ID,
     PROMPT,
     REQUEST_BODY,
@@ -88,9 +90,11 @@ from turnout.framework.scaling import ScalingAdvice, ScalingAdvisor
 from turnout.framework.scheduler import Scheduler
 from turnout.framework.service_levels import SLA_VIOLATION, SlaReporter, SlaStatus, SlaWindow
 from turnout.framework.state import CycleState, KeyFamily, PluginName, StateKey
+from turnout.framework.wall_clock import WallClock
 
 __all__ = [
     "CLIENT_LEFT",
+    "COST_BUDGET_HEADERS",
     "DEFAULT_FAIRNESS_ID",
     "NEVER",
     "PROMPT",
@@ -109,6 +113,7 @@ __all__ = [
     "CycleState",
     "DataProducer",
     "DataSource",
+    "DecisionAdmitter",
     "DecisionRecord",
     "Diagnosed",
     "Diagnosis",
@@ -196,6 +201,7 @@ __all__ = [
     "Usage",
     "UsageLimitPolicy",
     "WaitRecord",
+    "WallClock",
     "WeightedScorer",
     "plugin_boundary",
     "recording",

@@ -23,6 +23,7 @@ class ExtensionPoint(StrEnum):
     DATA_PRODUCER = "DataProducer"
     ADMITTER = "Admission"
     SCREENER = "Screener"
+    DECISION_ADMITTER = "DecisionAdmission"
     PRE_REQUEST = "PreRequest"
     RESPONSE_HEADERS = "ResponseReceived"
     RESPONSE_BODY = "ResponseStreaming"

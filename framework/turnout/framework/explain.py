@@ -4,14 +4,14 @@ The price is paid only when someone asks: ``recording`` wraps the plugins of a s
 the scheduler itself has no trace of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from turnout.framework.endpoint import Endpoint
-from turnout.framework.interfaces import Filter, Picker
+from turnout.framework.interfaces import Filter, Picker, ProfileHandler
 from turnout.framework.profile import Named, SchedulerProfile, WeightedScorer
 from turnout.framework.request import InferenceRequest
-from turnout.framework.results import ScoredEndpoint, Scores
+from turnout.framework.results import ProfileOutcome, SchedulingResult, ScoredEndpoint, Scores
 from turnout.framework.scheduler import Scheduler
 from turnout.framework.state import CycleState
 
@@ -69,18 +69,22 @@ class WaitRecord:
 class DecisionRecord:
     """Why a request went where it went: one record for each profile that ran, in order.
 
-    ``wait`` is None where requests do not wait.
+    ``wait`` is None where requests do not wait. ``reasons`` are the profile handler's words, and ``target_model`` is
+    the model that it gave the request, empty if it left it.
     """
 
     request_id: str = ""
     profiles: list[ProfileRecord] = field(default_factory=list)
     wait: WaitRecord | None = None
+    reasons: tuple[str, ...] = ()
+    target_model: str = ""
 
 
 def recording(scheduler: Scheduler, record: DecisionRecord) -> Scheduler:
     """A scheduler that decides as the given one does and fills the record on the way. Use it for one request."""
     profiles = [_recorded(profile, record) for profile in scheduler.profiles]
-    return Scheduler(profiles, scheduler.profile_handler)
+    handler = scheduler.profile_handler
+    return Scheduler(profiles, replace(handler, plugin=_RecordedHandler(handler.plugin, record)))
 
 
 def _recorded(profile: SchedulerProfile, record: DecisionRecord) -> SchedulerProfile:
@@ -105,6 +109,28 @@ class _Start:
         self.log.candidates = _names(endpoints)
         self.record.profiles.append(self.log)
         return endpoints
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordedHandler:
+    inner: ProfileHandler
+    record: DecisionRecord
+
+    def pick(
+        self,
+        request: InferenceRequest,
+        state: CycleState,
+        profiles: Collection[str],
+        results: Mapping[str, ProfileOutcome],
+    ) -> Sequence[str]:
+        return self.inner.pick(request, state, profiles, results)
+
+    def process_results(
+        self, request: InferenceRequest, state: CycleState, results: Mapping[str, ProfileOutcome]
+    ) -> SchedulingResult:
+        result = self.inner.process_results(request, state, results)
+        self.record.reasons, self.record.target_model = result.reasons, result.target_model
+        return result
 
 
 @dataclass(frozen=True, slots=True)

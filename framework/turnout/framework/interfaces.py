@@ -25,7 +25,11 @@ from turnout.framework.state import CycleState
 
 @runtime_checkable
 class ProfileHandler(Protocol):
-    """Decides which profiles run and what their results mean. A scheduler has exactly one."""
+    """Decides which profiles run and what their results mean. A scheduler has exactly one.
+
+    May declare ``profile_names``, a tuple of the profiles that it will ask for: one that does not exist is then found
+    when the configuration is loaded.
+    """
 
     def pick(
         self,
@@ -137,6 +141,18 @@ class Admitter(Protocol):
 
 
 # --- after the cycle -------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class DecisionAdmitter(Protocol):
+    """May refuse a request when it is known where it would go.
+
+    Nothing runs between this and ``pre_request``: what is found free here can be taken there.
+    """
+
+    def admit_decision(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> Refusal | None:
+        """Why the request is refused, or None to let it go. The request has the model that the decision gave it."""
+        ...
 
 
 @runtime_checkable

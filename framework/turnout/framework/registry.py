@@ -22,6 +22,7 @@ _DISTINCTIVE: dict[type, tuple[str, ...]] = {
     interfaces.DataProducer: ("produce",),
     interfaces.Screener: ("screen",),
     interfaces.Admitter: ("admit",),
+    interfaces.DecisionAdmitter: ("admit_decision",),
     interfaces.PreRequest: ("pre_request",),
     interfaces.ResponseHeaders: ("response_headers",),
     interfaces.ResponseBody: ("response_body",),

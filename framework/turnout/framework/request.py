@@ -12,6 +12,9 @@ TTFT_TARGET_HEADERS = ("x-llm-d-slo-ttft-ms", "x-slo-ttft-ms")
 TPOT_TARGET_HEADERS = ("x-llm-d-slo-tpot-ms", "x-slo-tpot-ms")
 """Request headers with targets in milliseconds, the preferred name first."""
 
+COST_BUDGET_HEADERS = ("x-turnout-cost-budget", "x-cost-budget", "cost_budget")
+"""Request headers that say what the request may cost at most, the preferred name first."""
+
 
 class Headers:
     """Request or response headers: lower-case names, several values per name, original order, immutable."""

@@ -33,10 +33,17 @@ ProfileOutcome: TypeAlias = ProfileResult | NoEndpointsError
 
 @dataclass(frozen=True, slots=True)
 class SchedulingResult:
-    """The decision for a request: the results of all profiles and which of them says where the request goes."""
+    """The decision for a request: the results of all profiles and which of them says where the request goes.
+
+    ``target_model`` is the model to ask the engine for in place of the request's; empty leaves it. Only a request with
+    a model and with ``REQUEST_BODY`` in its state can be given another. ``reasons`` says in words how the handler came
+    to the decision, in order, for whoever has it explained.
+    """
 
     primary: str
     profiles: Mapping[str, ProfileResult]
+    target_model: str = ""
+    reasons: tuple[str, ...] = ()
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

@@ -75,6 +75,7 @@ def test_a_decision_is_kept_with_everything_that_led_to_it() -> None:
             C: _idle(),
         },
         "wait": None,
+        "reasons": [],
     }
 
 
@@ -87,6 +88,17 @@ def test_how_a_request_waited_is_kept_in_printable_words() -> None:
     assert found.wait == WaitRecord(
         2.5, 0, 5, True, "normal\N{REPLACEMENT CHARACTER}", "te\N{REPLACEMENT CHARACTER}nant", 0.0, "fcfs"
     )
+    assert StoredDecision.from_dict(found.as_dict()) == found
+
+
+def test_the_handler_s_reasons_are_kept_in_printable_words_with_the_model_that_it_chose() -> None:
+    decisions = log()
+    record = DecisionRecord("r1", [profile(a=1.0)], reasons=("over budget\n", "smaller model"), target_model="small")
+    decisions.add(record, make_request("r1"), ENDPOINTS, 10.0)
+    found = decisions.get("r1")
+    assert found is not None
+    assert found.reasons == ("over budget\N{REPLACEMENT CHARACTER}", "smaller model")
+    assert (found.model, found.target_model) == ("m", "small")
     assert StoredDecision.from_dict(found.as_dict()) == found
 
 

@@ -55,6 +55,15 @@ def test_the_wait_is_told_in_a_line() -> None:
     )
 
 
+def test_the_handler_s_reasons_are_told_line_by_line() -> None:
+    console = Console(width=140, color_system=None)
+    reasons = ("default: picked default/a", "small [m]: cheaper")
+    with console.capture() as capture:
+        console.print(render_decision(StoredDecision("r1", "m", "m", WHEN, (PROFILE,), KNOWN, None, reasons)))
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    assert lines[1:3] == ["- default: picked default/a", "- small [m]: cheaper"]
+
+
 def test_each_filter_has_its_verdict() -> None:
     text = shown(PROFILE)
     assert "filter by-label: kept 2, dropped 1 (default/c)" in text

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -20,6 +20,8 @@ from turnout.framework import (
     InferenceRequest,
     Named,
     ParsedBody,
+    ProfileOutcome,
+    ProfileResult,
     Prompt,
     Refusal,
     RefusalKind,
@@ -200,6 +202,113 @@ async def test_an_admitter_refuses_in_its_own_words() -> None:
             return own
 
     assert await refusal(House(changes=changed(admitters=(Named(No()),)))) == own
+
+
+async def test_a_decision_can_be_refused_before_anything_is_accounted() -> None:
+    own = Refusal(RefusalKind.RESOURCE_EXHAUSTED, "too dear", "rejected-budget", 3.0)
+    asked: list[tuple[str, str]] = []
+
+    class Dear:
+        def admit_decision(
+            self, request: InferenceRequest, state: CycleState, result: SchedulingResult
+        ) -> Refusal | None:
+            asked.append((request.target_model, result.endpoint.name))
+            return own
+
+    house = House(names=["a"], changes=changed(decision_admitters=(Named(Dear()),)))
+    assert await refusal(house) == own
+    assert asked == [("m", "default/a")]
+    assert (house.book.open, house.reports.dispatches) == (0, [])
+
+
+async def test_a_broken_admitter_of_decisions_is_an_internal_error_that_names_it() -> None:
+    class Broken:
+        def admit_decision(
+            self, request: InferenceRequest, state: CycleState, result: SchedulingResult
+        ) -> Refusal | None:
+            raise KeyError("secret of the prompt")
+
+    house = House(changes=changed(decision_admitters=(Named(Broken(), "judge"),)))
+    refused = await refusal(house)
+    assert (refused.kind, refused.message) == (
+        RefusalKind.INTERNAL,
+        "plugin 'judge' failed as DecisionAdmission",
+    )
+
+
+class Retargeting:
+    """Runs the one profile and asks for another model, whatever the request."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def pick(
+        self,
+        request: InferenceRequest,
+        state: CycleState,
+        profiles: Collection[str],
+        results: Mapping[str, ProfileOutcome],
+    ) -> Sequence[str]:
+        return () if results else tuple(profiles)
+
+    def process_results(
+        self, request: InferenceRequest, state: CycleState, results: Mapping[str, ProfileOutcome]
+    ) -> SchedulingResult:
+        found = {name: result for name, result in results.items() if isinstance(result, ProfileResult)}
+        return SchedulingResult(next(iter(found)), found, self.model)
+
+
+def retargeting(model: str) -> Callable[[Pipeline], Pipeline]:
+    return lambda pipeline: replace(
+        pipeline, scheduler=Scheduler(pipeline.scheduler.profiles, Named(Retargeting(model), "tree"))
+    )
+
+
+async def test_a_decision_for_another_model_changes_the_body_and_what_plugins_see() -> None:
+    house = House(names=["a"], changes=retargeting("small"))
+    sent = await dispatch(house)
+    assert sent.routed.body == b'{"model":"small","messages":[{"role":"user","content":"hello"}]}'
+    assert (sent.request.model, sent.request.target_model) == ("m", "small")
+    assert REQUEST_BODY not in sent.state
+
+
+async def test_the_client_sees_the_model_that_the_decision_chose() -> None:
+    house = House(names=["a"], changes=retargeting("small"))
+    sent = await dispatch(house)
+    assert sent.rewrites_response is False
+    sent.response_headers(Headers([(":status", "200")]))
+    assert sent.response_body(b'{"model":"small"}', last=True) is None
+
+
+async def test_a_decision_for_another_model_goes_before_the_client_s_rewrite_header() -> None:
+    sent = await dispatch(House(changes=retargeting("small")), head(("x-llm-d-model-name-rewrite", "large")))
+    assert sent.routed.body is not None
+    assert sent.routed.body.startswith(b'{"model":"small"')
+    assert (sent.request.model, sent.request.target_model) == ("m", "small")
+
+
+async def test_a_decision_for_the_model_that_is_asked_for_anyway_changes_nothing() -> None:
+    sent = await dispatch(House(changes=retargeting("m")))
+    assert sent.routed.body is None
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "problem"),
+    [
+        pytest.param("small", None, "whose body cannot be rewritten", id="a request without a body"),
+        pytest.param("small", RequestBody(CHAT, complete=False), "whose body cannot be rewritten", id="a cut body"),
+        pytest.param("s" * 1025, RequestBody(CHAT), "its model name has 1025 characters", id="an overlong name"),
+    ],
+)
+async def test_another_model_where_it_cannot_be_had_is_a_defect_of_the_handler(
+    model: str, body: RequestBody | None, problem: str
+) -> None:
+    house = House(changes=retargeting(model))
+    outcome = await house.director.route(HEAD, body)
+    assert isinstance(outcome, Refusal)
+    assert outcome.message == "plugin 'tree' failed as ProcessProfilesResults"
+    assert [problem in error.problem for error in house.reports.failures] == [True]
+    assert (house.in_flight(), house.book.open) == (0, 0)
 
 
 SEEN: StateKey[Prompt] = StateKey("seen")

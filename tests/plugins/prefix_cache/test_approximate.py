@@ -91,6 +91,12 @@ def test_looking_up_remembers_nothing() -> None:
     assert look_up(producer, text(4)).blocks == {}
 
 
+def test_a_prompt_that_another_model_computes_is_not_remembered_for_the_one_that_was_asked_for() -> None:
+    producer = ApproxPrefixCacheProducer()
+    send(producer, text(4), replace(decided(A), target_model="small"))
+    assert look_up(producer, text(4)).blocks == {}
+
+
 def test_the_prefill_endpoint_remembers_too_and_others_do_not() -> None:
     producer = ApproxPrefixCacheProducer()
     send(producer, text(4), decided(A, ("prefill", B), ("encode", C)))

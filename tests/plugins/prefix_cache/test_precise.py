@@ -163,6 +163,14 @@ def test_with_speculative_indexing_a_sent_prompt_counts_until_its_time_is_over()
     assert look_up(plain, state(now=1.0)).blocks == {}
 
 
+def test_with_speculative_indexing_a_prompt_that_another_model_computes_is_not_expected() -> None:
+    producer = following(A, speculative=True)
+    hear(producer._index, A, payload(stored([1])))
+    used = produce(producer, make_request(), state(), POOL)
+    producer.pre_request(make_request(), used, replace(decided(A), target_model="small"))
+    assert look_up(producer).blocks == {"default/a": 1}
+
+
 def test_what_was_sent_to_an_engine_that_has_announced_nothing_yet_is_expected_there() -> None:
     producer = following(A, B, speculative=True)
     hear(producer._index, A, payload(stored([9])))

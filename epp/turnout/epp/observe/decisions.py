@@ -26,6 +26,7 @@ DEFAULT_CAPACITY = 200
 # What a decision costs grows with its candidates: about 0.6 KiB each with four scorers.
 MAX_STORED_CANDIDATES = 20_000
 MAX_ASKED = 1000
+MAX_REASONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ class StoredEndpoint:
 class StoredDecision:
     """One explained decision. ``decided_at`` is in UTC; ``endpoints`` has every candidate by name.
 
-    ``wait`` says how the request waited for its turn; None where requests do not wait.
+    ``wait`` says how the request waited for its turn; None where requests do not wait. ``reasons`` are the profile
+    handler's words about how it decided.
     """
 
     request_id: str
@@ -87,6 +89,7 @@ class StoredDecision:
     profiles: tuple[StoredProfile, ...]
     endpoints: dict[str, StoredEndpoint]
     wait: WaitRecord | None = None
+    reasons: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """The same as JSON types."""
@@ -151,11 +154,12 @@ class DecisionLog:
         decision = StoredDecision(
             printable(request.request_id),
             printable(request.model),
-            printable(request.target_model),
+            printable(record.target_model or request.target_model),
             datetime.fromtimestamp(self._wall_clock(), UTC),
             tuple(_profile(profile) for profile in record.profiles),
             {endpoint.name: _endpoint(endpoint, now) for endpoint in endpoints},
             None if record.wait is None else _wait(record.wait),
+            tuple(map(printable, record.reasons[:MAX_REASONS])),
         )
         self._kept.append(decision)
         self._candidates += len(decision.endpoints)

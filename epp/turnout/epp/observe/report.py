@@ -33,6 +33,7 @@ def render_decision(decision: StoredDecision) -> RenderableType:
     parts: list[RenderableType] = [head]
     if decision.wait is not None:
         parts.append(Text(_wait(decision.wait)))
+    parts += [Text(f"- {reason}") for reason in decision.reasons]
     for profile in decision.profiles:
         parts += [Text(), *_profile(profile, decision.endpoints)]
     if not decision.profiles:

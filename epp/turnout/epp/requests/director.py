@@ -16,6 +16,7 @@ from turnout.epp.requests.intake import Intake, take_in
 from turnout.epp.requests.leases import LeaseBook
 from turnout.epp.requests.observer import RequestObserver
 from turnout.epp.requests.statuses import too_large
+from turnout.epp.requests.target_model import retargeted
 from turnout.epp.wire_names import REQUEST_ID
 from turnout.framework import (
     PROMPT,
@@ -207,7 +208,9 @@ class Director:
             if refusal is not None:
                 return refusal
             result = self._schedule(pipeline, request, state, endpoints, admission)
-            return self._dispatch(pipeline, head, intake, state, result)
+            intake = retargeted(intake, state, result, pipeline.scheduler.profile_handler.name)
+            refusal = self._admit_decision(pipeline, intake.request, state, result)
+            return refusal or self._dispatch(pipeline, head, intake, state, result)
         except NoEndpointsError:
             return NOTHING_LEFT
         except PluginError as error:
@@ -283,6 +286,16 @@ class Director:
                 return refusal
         return None
 
+    def _admit_decision(
+        self, pipeline: Pipeline, request: InferenceRequest, state: CycleState, result: SchedulingResult
+    ) -> Refusal | None:
+        for named in pipeline.decision_admitters:
+            with plugin_boundary(named.name, ExtensionPoint.DECISION_ADMITTER):
+                refusal = named.plugin.admit_decision(request, state, result)
+            if refusal is not None:
+                return refusal
+        return None
+
     def _schedule(
         self,
         pipeline: Pipeline,
@@ -325,7 +338,8 @@ class Director:
             routed=Routed("", head.lease),
             accounting=self._pool.dispatched(result.endpoint.name),
             parser=intake.parser,
-            rewrites_response=intake.body is not None,
+            # A model that the decision chose is what answers, and the client is to see it.
+            rewrites_response=intake.body is not None and not result.target_model,
         )
         dispatch.evictable = self.admission.running(dispatch)
         self._observer.dispatched(request, result.endpoint, self._clock() - request.received_at)

@@ -141,7 +141,8 @@ class ApproxPrefixCacheProducer:
     def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> None:
         """Remembers the prompt for the endpoints that will compute it."""
         chain = state.get(self._chain_key)
-        if chain is None or not chain.blocks:
+        # The blocks are those of the model that was asked for; another one's cache has none of them.
+        if chain is None or not chain.blocks or result.target_model:
             return
         matches = state.get(self._matches_key)
         found = matches.blocks.get(result.endpoint.name, 0) if matches else 0

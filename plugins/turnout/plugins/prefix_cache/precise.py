@@ -146,7 +146,7 @@ class PrecisePrefixCacheProducer:
         """Remembers what was sent, and what the engine is expected to find of it."""
         self._guess.pre_request(request, state, result)
         looked, matches = state.get(self._looked_key), state.get(self._matches_key)
-        if looked is None or matches is None:
+        if looked is None or matches is None or result.target_model:
             return
         name = result.endpoint.name
         cached = matches.blocks.get(name, 0) * matches.block_size_tokens
