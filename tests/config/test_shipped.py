@@ -4,6 +4,7 @@ from turnout.config import DEFAULT_CONFIG, load_pipeline, shipped_profiles
 
 NAMES = [
     "bursts",
+    "cost-first",
     "default",
     "llm-d-default",
     "load-only",

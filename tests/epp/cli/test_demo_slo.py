@@ -19,5 +19,6 @@ def test_what_is_reached_is_a_success() -> None:
     worse = replace(RUN, targets={target: replace(each, met=each.met - 50) for target, each in RUN.targets.items()})
     good = replace(RUN, failed=0, refused=0)
     others = {"least-request": replace(worse, failed=0), "default": replace(worse, failed=0)}
-    runs = {**others, "slo-first": good, "cost-first": replace(good, cost=0.1)}
+    light = {"slo-first, 60%": good, "cost-first, 60%": replace(good, cost=0.1)}
+    runs = {**others, "slo-first": good, **light}
     assert show(replace(REPORT, runs=runs), None)

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from turnout.epp.cli import demo_outcome
 from turnout.epp.cli.demo_outcome import Outcome
 from turnout.epp.cli.screen import stderr
-from turnout.epp.demo.slo.arms import ARMS, make_load, run_arm
+from turnout.epp.demo.slo.arms import ARMS, HEAVY, LIGHT, make_load, run_arm
 from turnout.epp.demo.slo.figures import RunFigures, summarise
 from turnout.epp.demo.slo.report import Report, as_dict, doubts, notes, table
 
@@ -19,15 +19,16 @@ async def compare(seed: int, duration: float) -> Report:
     Raises:
         ChildError: a server or the gateway did not start.
     """
-    load = make_load(seed, duration)
+    loads = {share: make_load(seed, duration, share) for share in (HEAVY, LIGHT)}
     columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     runs: dict[str, RunFigures] = {}
     with Progress(*columns, console=stderr) as progress:
-        for arm in ARMS:
-            task = progress.add_task(arm, total=len(load.requests))
-            outcome = await run_arm(arm, load, partial(progress.advance, task))
-            runs[arm] = summarise(load.requests, outcome)
-    return Report(load, runs)
+        for name, arm in ARMS.items():
+            load = loads[arm.share]
+            task = progress.add_task(name, total=len(load.requests))
+            outcome = await run_arm(name, load, partial(progress.advance, task))
+            runs[name] = summarise(load.requests, outcome)
+    return Report(list(loads.values()), runs)
 
 
 def show(report: Report, json_file: Path | None) -> bool:

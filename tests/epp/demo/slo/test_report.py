@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from turnout.epp.demo.slo.arms import Load
+from turnout.epp.demo.slo.arms import ARMS, Load
 from turnout.epp.demo.slo.figures import RunFigures, TargetFigures
 from turnout.epp.demo.slo.report import Report, as_dict, doubts, notes, table
 from turnout.epp.demo.slo.workload import Arrival
@@ -15,8 +15,11 @@ FIGURES = {
 }
 RUN = RunFigures(FIGURES, 3, 1, 0.2517, 0.002)
 REPORT = Report(
-    Load(3, 20.0, [Arrival(number, 0.0, 1.0, 100, 10) for number in range(500)]),
-    dict.fromkeys(("least-request", "default", "slo-first", "cost-first"), RUN),
+    [
+        Load(3, 20.0, 0.9, [Arrival(number, 0.0, 1.0, 100, 10) for number in range(500)]),
+        Load(3, 20.0, 0.6, [Arrival(number, 0.0, 1.0, 100, 10) for number in range(300)]),
+    ],
+    dict.fromkeys(ARMS, RUN),
 )
 
 
@@ -34,8 +37,8 @@ def test_the_table_has_a_line_for_each_run_and_fits_into_80_columns() -> None:
 def test_notes_state_servers_and_load() -> None:
     servers, load, meaning = notes(REPORT)
     assert servers.startswith("Servers: 2 fast at 1/2 of the speed of an H100 for $0.40 and $1.20 per million")
-    assert load.startswith("Load: 18.0 requests/s, 0.9 times")
-    assert load.endswith("500 requests of seed 3.")
+    assert load.startswith("Load: 18.0 and 12.0 requests/s, 90% and 60% of what")
+    assert load.endswith("500 and 300 requests of seed 3.")
     assert "counts as late" in meaning
 
 
@@ -49,5 +52,5 @@ def test_the_document_has_every_figure() -> None:
     document = json.loads(json.dumps(as_dict(REPORT)))
     assert document["runs"]["slo-first"]["attainment"] == 0.88
     assert document["runs"]["slo-first"]["targets"]["0.3"]["met"] == 150
-    assert document["rate"] == 18.0
+    assert document["rates"] == [18.0, 12.0]
     assert {goal["reached"] for goal in document["goals"]} == {True, False}

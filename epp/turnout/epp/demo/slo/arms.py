@@ -15,28 +15,43 @@ from turnout.epp.demo.timed.answers import Answers
 from turnout.epp.demo.timed.client import send_all
 from turnout.epp.lifecycle import settle_memory
 
-LOAD = 0.9
-"""Which share of the capacity is asked for."""
+HEAVY, LIGHT = 0.9, 0.6
+"""Which shares of the capacity are asked for: near the limit for targets, with room for a choice by price."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What each run is sent. Rates are in requests per second."""
+    """What a run is sent: a ``share`` of the capacity, which is in requests per second."""
 
     seed: int
     capacity: float
+    share: float
     requests: Sequence[Arrival]
 
     @property
     def rate(self) -> float:
-        """The mean rate of arrivals."""
-        return LOAD * self.capacity
+        """The mean rate of arrivals, per second."""
+        return self.share * self.capacity
 
 
-ARMS: Mapping[str, str] = MappingProxyType(
-    {"least-request": "", "default": "default.yaml", "slo-first": "slo-first.yaml", "cost-first": "cost-first.yaml"}
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A run: the shipped profile that chooses, none for Envoy's own least request, and the load."""
+
+    profile: str
+    share: float = HEAVY
+
+
+ARMS: Mapping[str, Arm] = MappingProxyType(
+    {
+        "least-request": Arm(""),
+        "default": Arm("default.yaml"),
+        "slo-first": Arm("slo-first.yaml"),
+        "slo-first, 60%": Arm("slo-first.yaml", LIGHT),
+        "cost-first, 60%": Arm("cost-first.yaml", LIGHT),
+    }
 )
-"""The runs in their order, and the shipped profile of each; Envoy's own least request has none."""
+"""The runs by their names, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +62,15 @@ class ArmOutcome:
     tokens: Sequence[TokenCounts]
 
 
-def make_load(seed: int, duration: float) -> Load:
-    """The requests of ``duration`` seconds at nine tenths of the capacity for requests like these."""
+def make_load(seed: int, duration: float, share: float = HEAVY) -> Load:
+    """The requests of ``duration`` seconds at a share of the capacity for requests like these."""
     served = capacity(requests(seed))
-    return Load(seed, served, arrivals(seed, LOAD * served, duration))
+    return Load(seed, served, share, arrivals(seed, share * served, duration))
 
 
 def profile(arm: str) -> str:
     """The configuration of a run that has one."""
-    return shipped_profiles().joinpath(ARMS[arm]).read_text(encoding="utf-8")
+    return shipped_profiles().joinpath(ARMS[arm].profile).read_text(encoding="utf-8")
 
 
 async def run_arm(arm: str, load: Load, on_answer: Callable[[], None]) -> ArmOutcome:
@@ -66,7 +81,7 @@ async def run_arm(arm: str, load: Load, on_answer: Callable[[], None]) -> ArmOut
     """
     with tempfile.TemporaryDirectory(prefix="turnout-") as folder:
         arguments = ["--least-request"]
-        if ARMS[arm]:
+        if ARMS[arm].profile:
             file = Path(folder) / "profile.yaml"
             file.write_text(profile(arm), encoding="utf-8")
             arguments = ["--config-file", str(file)]

@@ -72,9 +72,10 @@ def cost(tokens: Sequence[TokenCounts]) -> float:
 
 def goals(runs: Mapping[str, RunFigures]) -> Sequence[Goal]:
     """What the profiles have to reach."""
-    by_slo, by_cost = runs["slo-first"], runs["cost-first"]
+    by_slo = runs["slo-first"]
     others = [(name, runs[name]) for name in ("least-request", "default")]
-    lost = by_slo.attainment - by_cost.attainment
+    dear, cheap = runs["slo-first, 60%"], runs["cost-first, 60%"]
+    lost = dear.attainment - cheap.attainment
     return (
         *(
             Goal(
@@ -84,10 +85,9 @@ def goals(runs: Mapping[str, RunFigures]) -> Sequence[Goal]:
             for name, run in others
         ),
         Goal(
-            f"cost-first costs less than slo-first: ${by_cost.cost:.4f} against ${by_slo.cost:.4f}",
-            by_cost.cost < by_slo.cost,
+            f"cost-first costs less than slo-first: ${cheap.cost:.4f} against ${dear.cost:.4f}", cheap.cost < dear.cost
         ),
-        Goal(f"cost-first meets at most 1 point less: {lost:.1%}", lost <= MOST_LOST),
+        Goal(f"cost-first meets at most 1 point less: {lost * 100:.1f} points", lost <= MOST_LOST),
         Goal(f"requests that failed: {sum(run.failed for run in runs.values())} (none)", _none_failed(runs)),
     )
 

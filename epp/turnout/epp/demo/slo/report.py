@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from turnout.epp.demo.slo.arms import LOAD, Load
+from turnout.epp.demo.slo.arms import Load
 from turnout.epp.demo.slo.figures import RunFigures, goals
 from turnout.epp.demo.slo.servers import SERVERS, SLOTS
 from turnout.epp.demo.slo.workload import TARGETS
@@ -21,7 +21,7 @@ MOST_LATE_SECONDS = 0.01
 class Report:
     """All runs of one load."""
 
-    load: Load
+    loads: Sequence[Load]
     runs: Mapping[str, RunFigures]
 
     @property
@@ -32,7 +32,7 @@ class Report:
 
 def table(report: Report) -> Table:
     """One line for each run: the share of requests that met their targets, in all and by target. 80 columns."""
-    title = "The same requests by four ways of choosing the endpoint; shares of requests in time"
+    title = "The same requests by several ways to choose the endpoint; shares of requests in time"
     shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, collapse_padding=True, pad_edge=False)
     shown.add_column("", no_wrap=True)
     columns = ("in\ntime", *(f"target\n{target:g} s" for target in TARGETS), "TTFT\np50 ms", "TTFT\np99 ms")
@@ -53,17 +53,19 @@ def _milliseconds(seconds: float) -> str:
 
 def notes(report: Report) -> Sequence[str]:
     """What the table means."""
-    load = report.load
     kinds = ", ".join(
         f"{sum(each is kind for each in SERVERS)} {kind.name} at 1/{kind.time_scale:g} of the speed of an H100 for "
         f"${kind.input_price:.2f} and ${kind.output_price:.2f} per million input and output tokens"
         for kind in dict.fromkeys(SERVERS)
     )
-    share = f"{LOAD:g} times what the servers' engine model serves of this mix"
+    loads = " and ".join(f"{load.rate:.1f}" for load in report.loads)
+    shares = " and ".join(f"{load.share:.0%}" for load in report.loads)
+    share = f"{shares} of what the servers' engine model serves of this mix"
+    counts = " and ".join(f"{len(load.requests):,}" for load in report.loads)
     meaning = "TTFT is that of the requests with the strictest target, and what was refused or failed counts as late"
     return (
         f"Servers: {kinds}; {SLOTS} slots each.",
-        f"Load: {load.rate:.1f} requests/s, {share}; {len(load.requests):,} requests of seed {load.seed}.",
+        f"Load: {loads} requests/s, {share}; {counts} requests of seed {report.loads[0].seed}.",
         f"Times count from when a request was due to be sent; {meaning}.",
     )
 
@@ -80,9 +82,9 @@ def doubts(report: Report) -> Sequence[str]:
 def as_dict(report: Report) -> Mapping[str, object]:
     """All figures, for the JSON file."""
     return {
-        "seed": report.load.seed,
-        "capacity": report.load.capacity,
-        "rate": report.load.rate,
+        "seed": report.loads[0].seed,
+        "capacity": report.loads[0].capacity,
+        "rates": [load.rate for load in report.loads],
         "runs": {
             name: {
                 **{key: value for key, value in asdict(run).items() if key != "targets"},

@@ -24,8 +24,8 @@ class ServerKind:
         """What the picker knows of such a server."""
         return {
             "gpu-type": self.name,
-            "price-per-million-input-tokens": f"{self.input_price:g}",
-            "price-per-million-output-tokens": f"{self.output_price:g}",
+            "turnout/price-per-million-input-tokens": f"{self.input_price:g}",
+            "turnout/price-per-million-output-tokens": f"{self.output_price:g}",
         }
 
 
