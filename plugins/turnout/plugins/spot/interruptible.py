@@ -1,0 +1,41 @@
+"""Which endpoints are interruptible, by their labels."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from turnout.framework import Endpoint
+
+SPOT_LABELS: Mapping[str, str] = MappingProxyType(
+    {
+        "karpenter.sh/capacity-type": "spot",
+        "eks.amazonaws.com/capacityType": "SPOT",
+        "cloud.google.com/gke-spot": "true",
+        "cloud.google.com/gke-preemptible": "true",
+        "kubernetes.azure.com/scalesetpriority": "spot",
+        "turnout/capacity-type": "spot",
+    }
+)
+"""The labels of the common providers, and one of our own."""
+
+INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
+
+
+class Interruptible:
+    """Knows spot endpoints by ``spot_labels``: one that has any of these labels with its value is one."""
+
+    def __init__(self, spot_labels: Mapping[str, str] | None, instance_type_label: str) -> None:
+        if spot_labels is not None and not spot_labels:
+            raise ValueError("spot_labels must have at least one label, got none")
+        if not instance_type_label:
+            raise ValueError(f"instance_type_label must not be empty, got {instance_type_label!r}")
+        self._labels = tuple((SPOT_LABELS if spot_labels is None else spot_labels).items())
+        self._type_label = instance_type_label
+
+    def is_spot(self, endpoint: Endpoint) -> bool:
+        """Whether the endpoint may be taken away."""
+        labels = endpoint.labels
+        return any(labels.get(name) == value for name, value in self._labels)
+
+    def instance_type(self, endpoint: Endpoint) -> str:
+        """The kind of machine; empty where the endpoint does not say."""
+        return endpoint.labels.get(self._type_label, "")
