@@ -179,17 +179,13 @@ class World:
         return self.gateway.pages
 
 
-def _defers(epp: EppOptions) -> bool:
-    flow = read_pipeline(epp).flow_control
-    return flow is not None and bool(flow.deferral_policies)
-
-
 def envoy_options(mode: Mode, eds: Path, epp: EppOptions, grpc_port: int) -> GatewayOptions:
     """Buffered: what `turnout up` generates. Full duplex: the shipped file of that name."""
     up = UpOptions(listen=Address(LOOPBACK, free_port()), admin_port=free_port(), epp=epp)
-    options = gateway_options(up, read_pipeline(epp), OverrideHost(eds), grpc_port)
+    pipeline = read_pipeline(epp)
+    options = gateway_options(up, pipeline, OverrideHost(eds), grpc_port)
     if mode is Mode.BUFFERED:
-        assert options.request_body == ("full-duplex" if _defers(epp) else "buffered")
+        assert options.request_body == ("full-duplex" if pipeline.defers else "buffered")
         assert (options.response_body, options.access_log) == ("none", True)
         return options
     return replace(

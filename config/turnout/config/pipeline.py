@@ -163,6 +163,11 @@ class Pipeline:
     effective: Effective
 
     @property
+    def defers(self) -> bool:
+        """Whether requests may be deferred, for hours perhaps."""
+        return self.flow_control is not None and bool(self.flow_control.deferral_policies)
+
+    @property
     def reads_response_headers(self) -> bool:
         """Whether the proxy has to send response headers."""
         return bool(self.response_headers)

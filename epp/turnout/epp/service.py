@@ -49,7 +49,8 @@ from turnout.epp.requests.director import Director, DirectorOptions
 from turnout.epp.requests.endings import logged_end
 from turnout.epp.requests.leases import LeaseBook
 from turnout.epp.runnables import Runnables
-from turnout.framework import SLA_VIOLATION, EndpointDiscovery, EndpointSpec, Named, WallClock
+from turnout.epp.time_of_day import machine_clock, unix_at_zero
+from turnout.framework import SLA_VIOLATION, EndpointDiscovery, EndpointSpec, Named
 
 _log = logging.getLogger(__name__)
 
@@ -73,17 +74,12 @@ def read_pipeline(options: EppOptions, previous: Pipeline | None = None) -> Pipe
     Raises:
         ConfigError: it has problems; all of them are in the message.
     """
-    clock = WallClock(unix_at_zero(time.monotonic)) if previous is None else previous.wall_clock
+    clock = machine_clock() if previous is None else previous.wall_clock
     if options.config_file is not None:
         return load_pipeline_file(options.config_file, previous=previous, wall_clock=clock)
     text = options.config_text if options.config_text is not None else DEFAULT_CONFIG
     source = "--config-text" if options.config_text else "default"
     return load_pipeline(text, source=source, previous=previous, wall_clock=clock)
-
-
-def unix_at_zero(clock: Callable[[], float]) -> float:
-    """The time of the machine, in seconds since 1970, when this clock was at 0."""
-    return time.time() - clock()
 
 
 async def static_specs(endpoints: Sequence[str]) -> Sequence[EndpointSpec]:
@@ -229,6 +225,8 @@ class EndpointPicker:
             _log.warning("plugins that read responses came or went; what the proxy sends changes at the next start")
         if _evicts(fresh) and not _evicts(self._pipeline):
             _log.warning("eviction was switched on; it works where the proxy keeps streams open, at the next start")
+        if fresh.defers and not self._pipeline.defers:
+            _log.warning("requests may be deferred now; the proxy waits for them for so long from the next start on")
         self._pipeline = fresh
         self._director.pipeline = self._timed(fresh)
         self._admissions.configure(fresh)

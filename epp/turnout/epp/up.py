@@ -58,7 +58,7 @@ def gateway_options(options: UpOptions, pipeline: Pipeline, cluster: Cluster, ep
         failure_mode_allow=options.failure_mode_allow,
         eviction=flow is not None and flow.enable_eviction,
     )
-    if flow is None or not flow.deferral_policies:
+    if not pipeline.defers:
         return gateway
     return replace(
         gateway,
@@ -108,7 +108,10 @@ async def _with_picker(options: UpOptions, stack: contextlib.AsyncExitStack) -> 
     picker = EndpointPicker(served, pipeline)
     await picker.start()
     stack.push_async_callback(picker.stop)
-    return picker, gateway_options(options, pipeline, OverrideHost(eds), picker.grpc_port)
+    try:
+        return picker, gateway_options(options, pipeline, OverrideHost(eds), picker.grpc_port)
+    except ValueError as error:
+        raise StartError(str(error)) from None
 
 
 @contextlib.asynccontextmanager
