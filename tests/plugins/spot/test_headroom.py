@@ -37,6 +37,11 @@ def test_headroom_is_what_is_left(
     assert headroom.is_there(replace(make_request(), **request_has), state, endpoint) is is_there
 
 
+def test_it_is_known_what_is_asked_for() -> None:
+    asked = [Headroom(), Headroom(max_waiting_requests=0), Headroom(min_tpot_headroom_ms=0.0)]
+    assert [(each.asks, each.predicts) for each in asked] == [(False, False), (True, False), (True, True)]
+
+
 @pytest.mark.parametrize(
     ("parameters", "problem"),
     [

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import pytest
 
 from turnout.framework.testing import make_endpoint
-from turnout.plugins.spot.interruptible import INSTANCE_TYPE_LABEL, Interruptible
+from turnout.plugins.spot.interruptible import INSTANCE_TYPE_LABEL, MAX_REMEMBERED, Interruptible
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,11 @@ def test_labels_that_say_nothing_are_refused() -> None:
         Interruptible({}, "machine")
     with pytest.raises(ValueError, match="instance_type_label must not be empty"):
         Interruptible(None, "")
+
+
+def test_what_is_remembered_of_labels_is_bounded_and_never_anothers() -> None:
+    spot = Interruptible({"tier": "spot"}, "machine")
+    for number in range(MAX_REMEMBERED + 10):
+        is_spot = number % 2 == 0
+        assert spot.is_spot(make_endpoint(labels={"tier": "spot" if is_spot else "other"})) is is_spot
+    assert len(spot._known) == 10

@@ -35,6 +35,12 @@ class Headroom:
                 raise ValueError(f"{name} must be at least 0 and finite, got {value}")
 
     @property
+    def asks(self) -> bool:
+        """Whether anything has to be left."""
+        load = self.max_waiting_requests is not None or self.max_kv_cache_utilization is not None
+        return load or self.predicts
+
+    @property
     def predicts(self) -> bool:
         """Whether predictions are looked at."""
         return self.min_ttft_headroom_ms is not None or self.min_tpot_headroom_ms is not None

@@ -86,19 +86,22 @@ class SpotFilter:
         """The endpoints on demand, and the spot endpoints that may be used."""
         # Asked of every request, for that is when interruptions are dated.
         is_paused = self._is_paused(state.now)
-        spot = [endpoint for endpoint in endpoints if self._spot.is_spot(endpoint)]
+        is_spot = self._spot.is_spot
+        spot = [endpoint for endpoint in endpoints if is_spot(endpoint)]
         if not spot:
             return endpoints
-        usable = set() if is_paused else {endpoint.name for endpoint in self._usable(request, state, spot)}
-        left_out = {endpoint.name for endpoint in spot} - usable
-        kept = [endpoint for endpoint in endpoints if endpoint.name not in left_out]
+        usable = () if is_paused else self._usable(request, state, spot)
+        if len(usable) == len(spot):
+            return endpoints
+        names = {endpoint.name for endpoint in usable}
+        kept = [endpoint for endpoint in endpoints if not is_spot(endpoint) or endpoint.name in names]
         return kept if kept or self._refuses else endpoints
 
     def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> None:
         """Counts the dispatch."""
         endpoint = result.endpoint
         is_spot = self._spot.is_spot(endpoint)
-        kind = self._kind(endpoint)
+        kind = _kind(self._spot.instance_type(endpoint))
         self._overruns += is_spot and not self._is_within_shares(kind)
         self._shares.add(_SPOT if is_spot else _ON_DEMAND)
         self._type_shares.add(kind if is_spot else _ON_DEMAND)
@@ -128,12 +131,13 @@ class SpotFilter:
     def _usable(self, request: InferenceRequest, state: CycleState, spot: Sequence[Endpoint]) -> Sequence[Endpoint]:
         if not self._shares.allows(_SPOT, self._max_share):
             return ()
-        return [
-            endpoint
-            for endpoint in spot
-            if self._type_shares.allows(self._kind(endpoint), self._max_type_share)
-            and self._headroom.is_there(request, state, endpoint)
-        ]
+        types = {self._spot.instance_type(endpoint) for endpoint in spot}
+        full = {each for each in types if not self._type_shares.allows(_kind(each), self._max_type_share)}
+        if full:
+            spot = [endpoint for endpoint in spot if self._spot.instance_type(endpoint) not in full]
+        if not self._headroom.asks:
+            return spot
+        return [endpoint for endpoint in spot if self._headroom.is_there(request, state, endpoint)]
 
     def _is_paused(self, now: float) -> bool:
         if self._max_interruptions:
@@ -145,8 +149,9 @@ class SpotFilter:
     def _is_within_shares(self, kind: str) -> bool:
         return self._shares.allows(_SPOT, self._max_share) and self._type_shares.allows(kind, self._max_type_share)
 
-    def _kind(self, endpoint: Endpoint) -> str:
-        return f"type {self._spot.instance_type(endpoint)}"
+
+def _kind(instance_type: str) -> str:
+    return f"type {instance_type}"
 
 
 def _check_share(name: str, value: float) -> None:
