@@ -47,6 +47,13 @@ def test_a_request_that_ends_in_time_may_still_go() -> None:
     assert kept(plugin, state, *endpoints) == ["c"]
 
 
+def test_a_prediction_that_is_not_to_be_relied_on_is_none() -> None:
+    state = make_state()
+    for confidence, expected in ((0.5, ["a", "b"]), (0.4, ["b"])):
+        state.write(LATENCY_PREDICTIONS.of(""), {"default/a": LatencyPrediction(0.1, 0.0, confidence=confidence)})
+        assert kept(DrainFilter(CLOCK), state, draining("a", str(UNIX + 60)), make_endpoint("b")) == expected
+
+
 @pytest.mark.parametrize(
     ("parameters", "at", "now"),
     [

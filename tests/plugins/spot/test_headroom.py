@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from turnout.framework.testing import make_endpoint, make_request, make_state
-from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, LatencyPrediction
+from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS, LatencyPrediction, SloTargets
 from turnout.plugins.spot.headroom import Headroom
 
 TTFT = {"ttft_target": 2.0}
@@ -35,6 +35,16 @@ def test_headroom_is_what_is_left(
         state.write(LATENCY_PREDICTIONS.of(""), {"default/a": LatencyPrediction(*predicted)})
     endpoint = make_endpoint("a", waiting=3, kv_cache_utilization=0.5)
     assert headroom.is_there(replace(make_request(), **request_has), state, endpoint) is is_there
+
+
+def test_what_the_request_has_waited_is_taken_off_its_target() -> None:
+    state = make_state()
+    state.write(LATENCY_PREDICTIONS.of(""), {"default/a": LatencyPrediction(1.5, 0.1)})
+    state.write(SLO_TARGETS.of(""), SloTargets(ttft_seconds=1.0))
+    request = replace(make_request(), ttft_target=2.0)
+    assert not Headroom(min_ttft_headroom_ms=100.0).is_there(request, state, make_endpoint("a"))
+    assert tuple(Headroom(min_ttft_headroom_ms=100.0).keys) == (LATENCY_PREDICTIONS.of(""), SLO_TARGETS.of(""))
+    assert tuple(Headroom(max_waiting_requests=1).keys) == ()
 
 
 def test_it_is_known_what_is_asked_for() -> None:

@@ -17,6 +17,9 @@ from turnout.framework import (
 from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, LatencyPrediction
 from turnout.plugins.spot.notices import DRAIN_LABEL, drain_at, is_readable
 
+LEAST_CONFIDENCE = 0.5
+"""A prediction whose like were wrong lately makes nobody sure."""
+
 
 class DrainFilter:
     """Leaves out endpoints with a drain notice, unless the request is sure to have ended before.
@@ -24,7 +27,7 @@ class DrainFilter:
     The notice is the label ``drain_label``: when the endpoint drains, as RFC 3339 has it or in seconds since 1970. From
     then on no request goes there. Before, one goes only if its predicted TTFT and the TPOT of its output tokens
     (``expected_output_tokens``, or what it allows if that is less), times ``safety_factor``, end in time. Without a
-    prediction by ``latency_producer_name`` (empty means ``predicted-latency-producer``), or without
+    prediction by ``latency_producer_name`` (empty means ``predicted-latency-producer``) to rely on, or without
     ``allow_short_requests``, none does. A notice that cannot be read holds at once.
 
     Where every candidate drains, nothing is left, and the request is refused.
@@ -100,7 +103,9 @@ class DrainFilter:
         if left <= 0.0 or not self._allows_short:
             return False
         prediction = (state.get(self._predictions) or {}).get(endpoint.name)
-        return prediction is not None and self._seconds(request, prediction) < left
+        if prediction is None or prediction.confidence < LEAST_CONFIDENCE:
+            return False
+        return self._seconds(request, prediction) < left
 
     def _seconds(self, request: InferenceRequest, prediction: LatencyPrediction) -> float:
         tokens = request.output_tokens(self._output_tokens)

@@ -1,9 +1,10 @@
 """Whether an endpoint has the room that a request needs there, by its load and by its predicted times."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from turnout.framework import CycleState, Endpoint, InferenceRequest
-from turnout.plugins.latency.keys import LATENCY_PREDICTIONS
+from turnout.framework import CycleState, Endpoint, InferenceRequest, StateKey
+from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS, LatencyPredictions, SloTargets
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +13,7 @@ class Headroom:
 
     ``max_waiting_requests`` and ``max_kv_cache_utilization`` are what its engine may have. ``min_ttft_headroom_ms`` and
     ``min_tpot_headroom_ms`` are how far its predicted time must be below the request's target, for requests that have
-    one; where there is no prediction, there is no headroom.
+    one, less what it has waited; where there is no prediction, there is no headroom.
 
     Raises:
         ValueError: a bound is outside its range.
@@ -41,6 +42,12 @@ class Headroom:
         return load or self.predicts
 
     @property
+    def keys(self) -> Sequence[StateKey[LatencyPredictions] | StateKey[SloTargets]]:
+        """What is read of a request."""
+        name = self.latency_producer_name
+        return (LATENCY_PREDICTIONS.of(name), SLO_TARGETS.of(name)) if self.predicts else ()
+
+    @property
     def predicts(self) -> bool:
         """Whether predictions are looked at."""
         return self.min_ttft_headroom_ms is not None or self.min_tpot_headroom_ms is not None
@@ -55,12 +62,13 @@ class Headroom:
         return not self.predicts or self._is_fast_enough(request, state, endpoint)
 
     def _is_fast_enough(self, request: InferenceRequest, state: CycleState, endpoint: Endpoint) -> bool:
-        predictions = state.get(LATENCY_PREDICTIONS.of(self.latency_producer_name)) or {}
-        predicted = predictions.get(endpoint.name)
-        return _below(
-            request.ttft_target, self.min_ttft_headroom_ms, None if predicted is None else predicted.ttft_seconds
-        ) and _below(
-            request.tpot_target, self.min_tpot_headroom_ms, None if predicted is None else predicted.tpot_seconds
+        name = self.latency_producer_name
+        predicted = (state.get(LATENCY_PREDICTIONS.of(name)) or {}).get(endpoint.name)
+        # What is left of the targets, where the producer says so; else what was asked for.
+        targets = state.get(SLO_TARGETS.of(name)) or SloTargets(request.ttft_target, request.tpot_target)
+        ttft, tpot = (None, None) if predicted is None else predicted[:2]
+        return _below(targets.ttft_seconds, self.min_ttft_headroom_ms, ttft) and _below(
+            targets.tpot_seconds, self.min_tpot_headroom_ms, tpot
         )
 
 

@@ -15,7 +15,6 @@ from turnout.framework import (
     Reading,
     SchedulingResult,
 )
-from turnout.plugins.latency.keys import LATENCY_PREDICTIONS
 from turnout.plugins.spot.headroom import Headroom
 from turnout.plugins.spot.interruptible import INSTANCE_TYPE_LABEL, Interruptible
 from turnout.plugins.spot.interruptions import Interruptions
@@ -80,7 +79,7 @@ class SpotFilter:
         self._paused_until = 0.0
         self._refuses = only_spot == "refuse"
         self._overruns = 0
-        self.optional_reads = (LATENCY_PREDICTIONS.of(headroom.latency_producer_name),) if headroom.predicts else ()
+        self.optional_reads = tuple(headroom.keys)
 
     def filter(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """The endpoints on demand, and the spot endpoints that may be used."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from turnout.framework import CycleState, Endpoint, InferenceRequest, Scores
-from turnout.plugins.latency.keys import LATENCY_PREDICTIONS
 from turnout.plugins.spot.headroom import Headroom
 from turnout.plugins.spot.interruptible import INSTANCE_TYPE_LABEL, Interruptible
 from turnout.plugins.spot.interruptions import Interruptions
@@ -39,7 +38,7 @@ class SpotScorer:
         self._on_demand = on_demand_score
         self._drain_label = drain_label
         self._interruptions = Interruptions(self._spot, drain_label, interruption_window.total_seconds())
-        self.optional_reads = (LATENCY_PREDICTIONS.of(headroom.latency_producer_name),) if headroom.predicts else ()
+        self.optional_reads = tuple(headroom.keys)
 
     def score(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Scores:
         """One score for each endpoint."""
