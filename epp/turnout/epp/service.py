@@ -45,6 +45,7 @@ from turnout.epp.observe.scaling import ScalingAdvices
 from turnout.epp.observe.streams import StreamMetrics
 from turnout.epp.observe.timed import timed_scheduler
 from turnout.epp.options import EppOptions
+from turnout.epp.reload_limits import at_the_next_start
 from turnout.epp.requests.director import Director, DirectorOptions
 from turnout.epp.requests.endings import logged_end
 from turnout.epp.requests.leases import LeaseBook
@@ -218,15 +219,9 @@ class EndpointPicker:
         except ConfigError as error:
             _log.error("the configuration was not reloaded; the old one stays. %s", error)
             return False
-        if _discovery_origin(fresh) != _discovery_origin(self._pipeline):
-            _log.warning("dataLayer.discovery changed; that takes effect at the next start")
+        for limit in at_the_next_start(self._pipeline, fresh):
+            _log.warning("%s", limit)
         _log_warnings(fresh)
-        if _response_needs(fresh) != _response_needs(self._pipeline):
-            _log.warning("plugins that read responses came or went; what the proxy sends changes at the next start")
-        if _evicts(fresh) and not _evicts(self._pipeline):
-            _log.warning("eviction was switched on; it works where the proxy keeps streams open, at the next start")
-        if fresh.defers and not self._pipeline.defers:
-            _log.warning("requests may be deferred now; the proxy waits for them for so long from the next start on")
         self._pipeline = fresh
         self._director.pipeline = self._timed(fresh)
         self._admissions.configure(fresh)
@@ -369,21 +364,9 @@ class EndpointPicker:
         self._leases.ended(end.lease, logged_end(end))
 
 
-def _response_needs(pipeline: Pipeline) -> tuple[bool, bool, bool]:
-    return pipeline.reads_response_headers, pipeline.reads_first_piece, pipeline.reads_response_body
-
-
-def _evicts(pipeline: Pipeline) -> bool:
-    return pipeline.flow_control is not None and pipeline.flow_control.enable_eviction
-
-
 def _log_warnings(pipeline: Pipeline) -> None:
     for warning in pipeline.warnings:
         _log.warning("configuration, line %s", warning)
-
-
-def _discovery_origin(pipeline: Pipeline) -> object:
-    return pipeline.origins[pipeline.discovery.name] if pipeline.discovery else None
 
 
 async def _every(seconds: float, work: Callable[[], None]) -> None:
