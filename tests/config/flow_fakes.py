@@ -8,6 +8,7 @@ from turnout.config import ConfigError, FlowControlSettings, Pipeline, load_pipe
 from turnout.framework import (
     Classification,
     CycleState,
+    Deferral,
     Endpoint,
     FlowHead,
     FlowRank,
@@ -96,6 +97,11 @@ class Doorman:
         return None
 
 
+class Patience:
+    def deferral(self, item: QueuedRequest, now: float) -> Deferral | None:
+        return None
+
+
 class GateAndDoorman(Gate, Doorman):
     pass
 
@@ -158,6 +164,7 @@ FLOW_CONTROL = {
     "room-gate": "Gate",
     "doorman": "Doorman",
     "gate-and-doorman": "GateAndDoorman",
+    "patience": "Patience",
     "priority-then-time-eviction-order-policy": "Oldest",
     "sheddable-eviction-filter": "Anyone",
     "tier-classifier": "Classify",

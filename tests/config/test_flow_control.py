@@ -181,6 +181,19 @@ def test_plugins_that_only_flow_control_asks_are_warned_of_as_long_as_the_gate_i
     assert warnings(body) == []
 
 
+def test_a_plugin_that_defers_requests_needs_the_gate() -> None:
+    body = "plugins: [{type: patience}]"
+    assert problems(body, head=HEAD) == [
+        (
+            "3: plugins[0]: plugin 'patience' defers requests, and feature gate flowControl is off; "
+            "open the gate, or remove the plugin"
+        )
+    ]
+    made = load(body).flow_control
+    assert made is not None
+    assert [named.name for named in made.deferral_policies] == ["patience"]
+
+
 # --- reloads, and what is printed ------------------------------------------------------------------------
 
 WHOLE = """\

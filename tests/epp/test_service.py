@@ -1,11 +1,13 @@
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from turnout.config import ConfigError
+from turnout.epp import service
 from turnout.epp.gateway.accesslog import RequestEnd
 from turnout.epp.options import EppOptions
 from turnout.epp.service import EndpointPicker, StartError, read_pipeline, static_specs
@@ -102,6 +104,49 @@ async def test_advice_about_replicas_is_asked_for_again_and_again_and_shown(monk
     assert (shown["group"], shown["basis"], shown["desired"], shown["current"]) == ("", "tokens", 2, 2)
     labels = 'basis="tokens",group="",plugin_name="autoscaling-advisor",plugin_type="autoscaling-advisor"'
     assert f"turnout_autoscaling_desired_replicas{{{labels}}} 2.0" in page
+
+
+async def test_the_time_of_day_follows_the_machine_and_outlives_reloads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "SWEEP_SECONDS", 0.01)
+    file = tmp_path / "epp.yaml"
+    file.write_text(CONFIG.replace("WEIGHT", "2"))
+    given = options(config_text=None, config_file=file, watch_config=False)
+    picker = EndpointPicker(given, read_pipeline(given))
+    clock = picker._pipeline.wall_clock
+    assert clock.unix(time.monotonic()) == pytest.approx(time.time(), abs=60.0)
+    clock.set(0.0)
+    await picker.start()
+    try:
+        while clock.unix(0.0) == 0.0:
+            await asyncio.sleep(0.01)
+        assert clock.unix(time.monotonic()) == pytest.approx(time.time(), abs=60.0)
+        file.write_text(CONFIG.replace("WEIGHT", "5"))
+        assert picker.reload()
+        assert picker._pipeline.wall_clock is clock
+    finally:
+        await picker.stop()
+
+
+async def test_a_reload_that_begins_to_defer_requests_tells_that_the_proxy_does_not_know(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "epp.yaml"
+    text = CONFIG.replace("WEIGHT", "2")
+    file.write_text(text)
+    given = options(config_text=None, config_file=file, watch_config=False)
+    picker = EndpointPicker(given, read_pipeline(given))
+    await picker.start()
+    try:
+        later = (
+            "- type: clean-hours-policy\n  parameters: {hours: [{from: '22:00', to: '06:00'}]}\n- type: queue-scorer"
+        )
+        file.write_text("featureGates: [flowControl]\n" + text.replace("- type: queue-scorer", later, 1))
+        assert picker.reload()
+        assert "requests may be deferred now" in caplog.text
+    finally:
+        await picker.stop()
 
 
 TRACKED = CONFIG.replace("WEIGHT", "2").replace(

@@ -48,3 +48,21 @@ def test_streams_stay_open_where_requests_may_be_taken_back(flow_control: str, g
     )
     options = UpOptions(Address("127.0.0.1", 8080), 9901)
     assert gateway_options(options, load_pipeline(text), CLUSTER, 9002).eviction is kept_open
+
+
+@pytest.mark.parametrize(
+    ("plugins", "expected"),
+    [
+        pytest.param("[{type: queue-scorer}]", ("buffered", 600.0, 900.0), id="nothing is deferred"),
+        pytest.param(
+            "[{type: queue-scorer}, {type: clean-hours-policy, parameters: {hours: [{from: '22:00', to: '06:00'}]}}]",
+            ("full-duplex", 3600.0, 90_000.0),
+            id="a night's wait",
+        ),
+    ],
+)
+def test_the_proxy_waits_as_long_as_requests_may_be_deferred(plugins: str, expected: tuple[str, float, float]) -> None:
+    text = f"{{apiVersion: turnout/v1, kind: EndpointPickerConfig, featureGates: [flowControl], plugins: {plugins}}}"
+    gateway = gateway_options(UpOptions(Address("127.0.0.1", 8080), 9901), load_pipeline(text), CLUSTER, 9002)
+    timeouts = (gateway.message_timeout_seconds, gateway.stream_idle_timeout_seconds)
+    assert (gateway.request_body, *timeouts) == expected

@@ -15,7 +15,7 @@ PROTOCOLS = [
 
 def test_there_are_as_many_interfaces_as_there_are_ways_to_recognise_them() -> None:
     assert set(PROTOCOLS) == set(_DISTINCTIVE)
-    assert len(PROTOCOLS) == 35
+    assert len(PROTOCOLS) == 36
 
 
 @pytest.mark.parametrize("interface", PROTOCOLS, ids=lambda interface: str(interface.__name__))

@@ -182,9 +182,11 @@ class World:
 def envoy_options(mode: Mode, eds: Path, epp: EppOptions, grpc_port: int) -> GatewayOptions:
     """Buffered: what `turnout up` generates. Full duplex: the shipped file of that name."""
     up = UpOptions(listen=Address(LOOPBACK, free_port()), admin_port=free_port(), epp=epp)
-    options = gateway_options(up, read_pipeline(epp), OverrideHost(eds), grpc_port)
+    pipeline = read_pipeline(epp)
+    options = gateway_options(up, pipeline, OverrideHost(eds), grpc_port)
     if mode is Mode.BUFFERED:
-        assert (options.request_body, options.response_body, options.access_log) == ("buffered", "none", True)
+        assert options.request_body == ("full-duplex" if pipeline.defers else "buffered")
+        assert (options.response_body, options.access_log) == ("none", True)
         return options
     return replace(
         options,

@@ -16,6 +16,7 @@ from turnout.config.problems import Path, shown
 from turnout.config.schema import NO_BAND, NO_FLOW_CONTROL, OWN_VERSION, Band, EndpointPickerConfig, FlowControl
 from turnout.config.spellings import format_duration
 from turnout.framework import (
+    DeferralPolicy,
     DispatchGate,
     EntryPolicy,
     Named,
@@ -47,6 +48,10 @@ def ignore_section(assembly: Assembly, config: EndpointPickerConfig) -> None:
     """With the gate closed: reports what has no effect, and what is wrong with the section in itself."""
     for instance in assembly.instances.values():
         served = set(interfaces_of(instance.plugin))
+        if DeferralPolicy in served:
+            # Its requests would go at once, at the time that they were to avoid.
+            message = f"plugin {shown(instance.name)} defers requests, and feature gate flowControl is off"
+            assembly.report.problem(instance.place, message, "open the gate, or remove the plugin")
         if served and served <= _IDLE_WITHOUT_GATE:
             message = f"plugin {shown(instance.name)} has no effect: feature gate flowControl is off"
             assembly.report.warn(instance.place, message, "open the gate, or remove the plugin")
@@ -74,12 +79,13 @@ def build_flow_control(
 
 
 def with_listed(assembly: Assembly, settings: FlowControlSettings | None) -> FlowControlSettings | None:
-    """The settings with every gate, entry policy and listener among the plugins, once all of these are there."""
+    """The settings with every gate, listener, deferral and entry policy among the plugins, once all are there."""
     if settings is None:
         return None
     return replace(
         settings,
         gates=assembly.serving(DispatchGate),
+        deferral_policies=assembly.serving(DeferralPolicy),
         entry_policies=assembly.serving(EntryPolicy),
         saturation_listeners=assembly.serving(SaturationListener),
     )

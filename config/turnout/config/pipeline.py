@@ -13,6 +13,7 @@ from turnout.framework import (
     DataProducer,
     DataSource,
     DecisionAdmitter,
+    DeferralPolicy,
     Diagnosed,
     DispatchGate,
     EndpointDiscovery,
@@ -90,10 +91,10 @@ class FlowControlSettings:
     """How requests wait. ``None`` for a maximum is no limit, for a time to live no end.
 
     ``bands`` are the configured priorities; others are made like ``default_negative_band`` below 0 and like
-    ``default_band`` from 0 on. ``gates``, ``entry_policies`` and ``saturation_listeners`` are all configured plugins of
-    these interfaces, in the order of the file. The eviction policies are there exactly if ``enable_eviction``;
-    ``max_evicted_share`` is of the running requests, in [0, 1]. ``strategy`` is the word of the file that chose the
-    ordering policy of bands without one of their own, or empty.
+    ``default_band`` from 0 on. ``gates``, ``deferral_policies``, ``entry_policies`` and ``saturation_listeners`` are
+    all configured plugins of these interfaces, in the order of the file. The eviction policies are there exactly if
+    ``enable_eviction``; ``max_evicted_share`` is of the running requests, in [0, 1]. ``strategy`` is the word of the
+    file that chose the ordering policy of bands without one of their own, or empty.
     """
 
     max_bytes: int | None
@@ -106,6 +107,7 @@ class FlowControlSettings:
     usage_limit: Named[UsageLimitPolicy]
     detector: Named[SaturationDetector]
     gates: tuple[Named[DispatchGate], ...] = ()
+    deferral_policies: tuple[Named[DeferralPolicy], ...] = ()
     entry_policies: tuple[Named[EntryPolicy], ...] = ()
     saturation_listeners: tuple[Named[SaturationListener], ...] = ()
     enable_eviction: bool = False
@@ -159,6 +161,11 @@ class Pipeline:
     wall_clock: WallClock
     warnings: tuple[Problem, ...]
     effective: Effective
+
+    @property
+    def defers(self) -> bool:
+        """Whether requests may be deferred, for hours perhaps."""
+        return self.flow_control is not None and bool(self.flow_control.deferral_policies)
 
     @property
     def reads_response_headers(self) -> bool:

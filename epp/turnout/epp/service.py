@@ -45,11 +45,13 @@ from turnout.epp.observe.scaling import ScalingAdvices
 from turnout.epp.observe.streams import StreamMetrics
 from turnout.epp.observe.timed import timed_scheduler
 from turnout.epp.options import EppOptions
+from turnout.epp.reload_limits import at_the_next_start
 from turnout.epp.requests.director import Director, DirectorOptions
 from turnout.epp.requests.endings import logged_end
 from turnout.epp.requests.leases import LeaseBook
 from turnout.epp.runnables import Runnables
-from turnout.framework import SLA_VIOLATION, EndpointDiscovery, EndpointSpec, Named, WallClock
+from turnout.epp.time_of_day import machine_clock, unix_at_zero
+from turnout.framework import SLA_VIOLATION, EndpointDiscovery, EndpointSpec, Named
 
 _log = logging.getLogger(__name__)
 
@@ -73,17 +75,12 @@ def read_pipeline(options: EppOptions, previous: Pipeline | None = None) -> Pipe
     Raises:
         ConfigError: it has problems; all of them are in the message.
     """
-    clock = WallClock(unix_at_zero(time.monotonic)) if previous is None else previous.wall_clock
+    clock = machine_clock() if previous is None else previous.wall_clock
     if options.config_file is not None:
         return load_pipeline_file(options.config_file, previous=previous, wall_clock=clock)
     text = options.config_text if options.config_text is not None else DEFAULT_CONFIG
     source = "--config-text" if options.config_text else "default"
     return load_pipeline(text, source=source, previous=previous, wall_clock=clock)
-
-
-def unix_at_zero(clock: Callable[[], float]) -> float:
-    """The time of the machine, in seconds since 1970, when this clock was at 0."""
-    return time.time() - clock()
 
 
 async def static_specs(endpoints: Sequence[str]) -> Sequence[EndpointSpec]:
@@ -222,13 +219,9 @@ class EndpointPicker:
         except ConfigError as error:
             _log.error("the configuration was not reloaded; the old one stays. %s", error)
             return False
-        if _discovery_origin(fresh) != _discovery_origin(self._pipeline):
-            _log.warning("dataLayer.discovery changed; that takes effect at the next start")
+        for limit in at_the_next_start(self._pipeline, fresh):
+            _log.warning("%s", limit)
         _log_warnings(fresh)
-        if _response_needs(fresh) != _response_needs(self._pipeline):
-            _log.warning("plugins that read responses came or went; what the proxy sends changes at the next start")
-        if _evicts(fresh) and not _evicts(self._pipeline):
-            _log.warning("eviction was switched on; it works where the proxy keeps streams open, at the next start")
         self._pipeline = fresh
         self._director.pipeline = self._timed(fresh)
         self._admissions.configure(fresh)
@@ -371,21 +364,9 @@ class EndpointPicker:
         self._leases.ended(end.lease, logged_end(end))
 
 
-def _response_needs(pipeline: Pipeline) -> tuple[bool, bool, bool]:
-    return pipeline.reads_response_headers, pipeline.reads_first_piece, pipeline.reads_response_body
-
-
-def _evicts(pipeline: Pipeline) -> bool:
-    return pipeline.flow_control is not None and pipeline.flow_control.enable_eviction
-
-
 def _log_warnings(pipeline: Pipeline) -> None:
     for warning in pipeline.warnings:
         _log.warning("configuration, line %s", warning)
-
-
-def _discovery_origin(pipeline: Pipeline) -> object:
-    return pipeline.origins[pipeline.discovery.name] if pipeline.discovery else None
 
 
 async def _every(seconds: float, work: Callable[[], None]) -> None:

@@ -19,6 +19,11 @@ from turnout.epp.service import EndpointPicker, StartError, read_pipeline, stati
 # With the pick, three names in the list: Envoy's three retries then never have to guess.
 FALLBACK_ENDPOINTS = 2
 
+# An hour more than the longest that a request can be deferred, to stand in line.
+DEFERRAL_TIMEOUT_SECONDS = 25 * 3600.0
+# The longest that Envoy takes; it does not hold in full-duplex mode.
+LONGEST_MESSAGE_TIMEOUT_SECONDS = 3600.0
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -40,7 +45,8 @@ class UpOptions:
 def gateway_options(options: UpOptions, pipeline: Pipeline, cluster: Cluster, epp_port: int) -> GatewayOptions:
     """The cheapest Envoy configuration that serves the pipeline's plugins."""
     bodies = pipeline.reads_response_body or pipeline.reads_first_piece or options.epp.read_responses
-    return GatewayOptions(
+    flow = pipeline.flow_control
+    gateway = GatewayOptions(
         cluster,
         listen=options.listen,
         admin_port=options.admin_port,
@@ -50,7 +56,15 @@ def gateway_options(options: UpOptions, pipeline: Pipeline, cluster: Cluster, ep
         response_body="streamed" if bodies else "none",
         max_body_bytes=options.epp.max_request_body_bytes,
         failure_mode_allow=options.failure_mode_allow,
-        eviction=pipeline.flow_control is not None and pipeline.flow_control.enable_eviction,
+        eviction=flow is not None and flow.enable_eviction,
+    )
+    if not pipeline.defers:
+        return gateway
+    return replace(
+        gateway,
+        request_body="full-duplex",
+        message_timeout_seconds=LONGEST_MESSAGE_TIMEOUT_SECONDS,
+        stream_idle_timeout_seconds=DEFERRAL_TIMEOUT_SECONDS,
     )
 
 
@@ -94,7 +108,10 @@ async def _with_picker(options: UpOptions, stack: contextlib.AsyncExitStack) -> 
     picker = EndpointPicker(served, pipeline)
     await picker.start()
     stack.push_async_callback(picker.stop)
-    return picker, gateway_options(options, pipeline, OverrideHost(eds), picker.grpc_port)
+    try:
+        return picker, gateway_options(options, pipeline, OverrideHost(eds), picker.grpc_port)
+    except ValueError as error:
+        raise StartError(str(error)) from None
 
 
 @contextlib.asynccontextmanager

@@ -16,6 +16,8 @@ from turnout.framework.explain import DecisionRecord, FilterRecord, ProfileRecor
 from turnout.framework.flow_control import (
     NEVER,
     AdaptivePolicy,
+    Deferral,
+    DeferralPolicy,
     DispatchAccounting,
     DispatchGate,
     EffectivePriority,
@@ -115,6 +117,8 @@ __all__ = [
     "DataSource",
     "DecisionAdmitter",
     "DecisionRecord",
+    "Deferral",
+    "DeferralPolicy",
     "Diagnosed",
     "Diagnosis",
     "DispatchAccounting",

@@ -13,6 +13,7 @@ class ExtensionPoint(StrEnum):
     SATURATION_LISTENER = "SaturationListener"
     USAGE_LIMIT = "UsageLimit"
     DISPATCH_GATE = "DispatchGate"
+    DEFERRAL = "Deferral"
     ENTRY = "QueueEntry"
     EVICTION = "Eviction"
     PROFILE_HANDLER = "ProfilePicker"

@@ -28,6 +28,8 @@ class QueuedRequest:
     ``deadline`` is when the request is refused if it still waits: by its client's word, or by the time to live that
     the configuration gives it.
 
+    ``enqueued_at`` is when it began to stand in line: for a request that was deferred, when that was over.
+
     ``state`` is the request's own, with what was known when it came; data producers have not run yet.
     """
 
@@ -140,6 +142,37 @@ class AdaptivePolicy(Protocol):
 
     def adapt(self, mix: QueueMix, now: float) -> bool:
         """Asked about once a second. True when earlier answers of this policy do not hold any more."""
+        ...
+
+
+# --- whether it is time already --------------------------------------------------------------------------
+
+
+class Deferral(NamedTuple):
+    """Until when a request does not stand in line. ``until`` is when to ask again, at the latest.
+
+    From ``expires_at`` on, the request is refused if it is still deferred.
+    """
+
+    until: float
+    expires_at: float = NEVER
+
+
+@runtime_checkable
+class DeferralPolicy(Protocol):
+    """Lets a request wait for a better time, without standing in anybody's way.
+
+    A deferred request counts in the limits, and has no turn, no rank and no time to live: it ends by ``expires_at``, at
+    the deadline that its client stated, or when its client leaves. Once no policy defers it, it stands in line as if it
+    had come then, and nobody is asked about it again.
+    """
+
+    def deferral(self, item: QueuedRequest, now: float) -> Deferral | None:
+        """Whether it is too early for the request; None lets it stand in line.
+
+        Asked when the request comes in, at each ``until``, and after its priority or the configuration was changed.
+        ``item.deadline`` is what the client stated, infinity if it did not.
+        """
         ...
 
 

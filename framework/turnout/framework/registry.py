@@ -40,6 +40,7 @@ _DISTINCTIVE: dict[type, tuple[str, ...]] = {
     flow_control.SaturationListener: ("saturation_observed",),
     flow_control.UsageLimitPolicy: ("ceilings",),
     flow_control.DispatchGate: ("fits",),
+    flow_control.DeferralPolicy: ("deferral",),
     flow_control.EntryPolicy: ("entry_refusal",),
     flow_control.EvictionOrderingPolicy: ("eviction_rank",),
     flow_control.EvictionFilterPolicy: ("evictable",),

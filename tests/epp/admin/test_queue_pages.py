@@ -5,7 +5,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from turnout.epp.admin.queue_pages import QueueSources, add_queue_pages
 from turnout.epp.flowcontrol.status import PriorityStatus, QueueStatus
 
-STATUS = QueueStatus(3, 300, 1.25, "adaptive", 4.5, [PriorityStatus(5, 3, 300, 100, ["high", "urgent"], 2, 1.5)])
+BAND = PriorityStatus(5, 3, 300, 100, ["high", "urgent"], 2, 1.5, deferred=2)
+STATUS = QueueStatus(3, 300, 1.25, "adaptive", 4.5, [BAND], deferred=2)
 
 
 def client(sources: QueueSources) -> "TestClient[web.Request, web.Application]":
@@ -19,6 +20,7 @@ async def test_the_page_shows_what_waits() -> None:
         assert await (await asking.get("/queue")).json() == {
             "enabled": True,
             "queued": 3,
+            "deferred": 2,
             "bytes": 300,
             "saturation": 1.25,
             "strategy": "adaptive",
@@ -28,6 +30,7 @@ async def test_the_page_shows_what_waits() -> None:
                     "priority": 5,
                     "level": "high, urgent",
                     "queued": 3,
+                    "deferred": 2,
                     "bytes": 300,
                     "oldest_seconds": 1.5,
                     "max_requests": 100,

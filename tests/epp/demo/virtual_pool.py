@@ -161,4 +161,8 @@ def _head(request: SizedTimedRequest) -> RequestHead:
 
 
 def _body(request: SizedTimedRequest) -> RequestBody:
-    return RequestBody(json.dumps({"model": "m", "prompt": request.prompt(0), "stream": True}).encode())
+    return RequestBody(
+        json.dumps(
+            {"model": "m", "prompt": request.prompt(0), "max_tokens": request.answer_tokens, "stream": True}
+        ).encode()
+    )

@@ -11,6 +11,7 @@ from turnout.epp.flowcontrol.limits import Limits
 from turnout.epp.flowcontrol.policies import Policies
 from turnout.framework import (
     NEVER,
+    Deferral,
     EffectivePriority,
     Endpoint,
     FlowHead,
@@ -84,6 +85,27 @@ class InFlight:
         return sum(endpoint.in_flight for endpoint in endpoints) / (self.limit * len(endpoints))
 
 
+@dataclass
+class Windows:
+    """Lets what is of the level ``later`` go in every second ``length`` seconds, and at last after ``patience``."""
+
+    length: float = 7.0
+    patience: float = 30.0
+    refuses: bool = False
+
+    def is_open(self, now: float) -> bool:
+        return int(now // self.length) % 2 == 1
+
+    def deferral(self, item: QueuedRequest, now: float) -> Deferral | None:
+        end = item.enqueued_at + self.patience
+        if item.request.level != "later" or self.is_open(now) or (now >= end and not self.refuses):
+            return None
+        until = (now // self.length + 1) * self.length
+        if until <= now:  # rounding
+            until += self.length
+        return Deferral(until, end) if self.refuses else Deferral(min(until, end))
+
+
 class Broken:
     """Every policy at once, and none of them works."""
 
@@ -101,6 +123,9 @@ class Broken:
 
     def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:
         return float("nan")
+
+    def deferral(self, item: QueuedRequest, now: float) -> Deferral | None:
+        return Deferral(now)
 
     def fits(self, item: QueuedRequest, endpoints: Sequence[Endpoint], now: float) -> bool:
         raise RuntimeError("broken on purpose")

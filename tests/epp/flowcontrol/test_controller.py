@@ -1,6 +1,7 @@
 """The queue against a naive model of it, in virtual time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import accumulate
 from types import MappingProxyType
@@ -11,13 +12,25 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from epp.flowcontrol.fakes import Aging, Alphabet, Arrival, Broken, Strict, band, policies_of, request, settings
+from epp.flowcontrol.fakes import (
+    Aging,
+    Alphabet,
+    Arrival,
+    Broken,
+    Strict,
+    Windows,
+    band,
+    policies_of,
+    request,
+    settings,
+)
 from turnout.config import FlowControlSettings
 from turnout.epp.flowcontrol.controller import FlowController
 from turnout.epp.flowcontrol.entry import Entry
 from turnout.epp.flowcontrol.turns import LaneView, next_turn
 from turnout.framework import (
     NEVER,
+    Deferral,
     EffectivePriority,
     Endpoint,
     FlowHead,
@@ -167,12 +180,19 @@ def test_lanes_do_not_hold_back_each_other() -> None:
 def test_a_broken_policy_costs_its_say_and_no_request() -> None:
     broken = Broken()
     queue = Queue(
-        settings(ordering=broken, fairness=broken, usage_limit=Named(broken, "limits"), gates=(Named(broken, "gate"),))
+        settings(
+            ordering=broken,
+            fairness=broken,
+            usage_limit=Named(broken, "limits"),
+            gates=(Named(broken, "gate"),),
+            deferral_policies=(Named(broken, "later"),),
+        )
     )
     for name, priority in (("low", -1), ("first", 5), ("second", 5)):
         queue.add(name, now=1.0, priority=priority)
     assert queue.all(2.0) == ["first", "second", "low"]
     assert {failure.extension_point.value for failure in queue.failures} == {
+        "Deferral",
         "Ordering",
         "Fairness",
         "UsageLimit",
@@ -207,16 +227,120 @@ def test_an_adaptive_policy_reorders_what_waits_at_most_once_a_second() -> None:
     assert queue.all(4.0) == ["2", "1"]
 
 
+# --- deferred requests -----------------------------------------------------------------------------------
+
+
+def deferring(windows: Windows, **more: Any) -> Queue:
+    return Queue(settings(deferral_policies=(Named(windows, "later"),), **more))
+
+
+def test_a_deferred_request_holds_up_nobody_and_stands_behind_those_in_line() -> None:
+    queue = deferring(Windows(length=10.0))
+    queue.add("deferred", now=0.0, level="later")
+    queue.add("before", now=9.0)
+    assert (queue.core.length, queue.core.in_line) == (2, 1)
+    assert queue.all(9.0) == ["before"]
+    queue.add("in line", now=9.5)
+    assert queue.core.next_event_at() == 10.0
+    (ready,) = queue.core.advance(10.0)
+    assert (ready.enqueued_at, ready.in_line_since, ready.waiting.enqueued_at) == (0.0, 10.0, 10.0)
+    queue.add("after", now=10.5)
+    assert queue.all(11.0) == ["in line", "deferred", "after"]
+
+
+def test_the_time_to_live_and_the_age_count_from_when_it_stands_in_line() -> None:
+    queue = deferring(Windows(length=100.0, patience=1e6), ordering=Aging(step=NEVER, max_wait=20.0))
+    entry = queue.add("r", now=0.0, level="later")
+    assert entry.deadline == NEVER
+    queue.core.advance(100.0)
+    assert (entry.deadline, entry.overdue_at) == (160.0, 120.0)
+
+
+@pytest.mark.parametrize(
+    ("windows", "stated", "ends_at"),
+    [
+        pytest.param(Windows(length=1000.0, patience=50.0, refuses=True), NEVER, 50.0, id="the policy's patience"),
+        pytest.param(Windows(length=1000.0, patience=50.0, refuses=True), 5.0, 5.0, id="the client's patience"),
+        pytest.param(Windows(length=1000.0, patience=50.0), 5.0, 5.0, id="the client's before it would go"),
+    ],
+)
+def test_a_deferred_request_ends_at_its_deadline(windows: Windows, stated: float, ends_at: float) -> None:
+    queue = deferring(windows)
+    entry = queue.add("r", now=0.0, level="later", deadline=stated)
+    assert entry.waiting.deadline == ends_at
+    queue.core.advance(ends_at - 0.001)
+    assert queue.core.expire(ends_at - 0.001) is None
+    queue.core.advance(ends_at)
+    assert queue.core.expire(ends_at) is entry
+    queue.core.withdraw(entry, ends_at)
+    assert queue.core.length == queue.core.in_line == 0
+
+
+def test_a_deferred_request_counts_in_the_limits() -> None:
+    queue = deferring(Windows(length=1000.0), max_requests=1)
+    queue.add("r", now=0.0, level="later")
+    assert queue.core.limits.refusal(0, 10) == "maxRequests is 1"
+
+
+def test_a_deferred_request_is_no_part_of_the_mix_that_policies_adapt_to() -> None:
+    policy = Reversible()
+    queue = deferring(Windows(length=1000.0), ordering=policy)
+    queue.add("deferred", now=1.0, priority=3, ttft_target=0.5, level="later")
+    queue.core.adapt(0.5, 2.0)
+    assert policy.seen == []
+    queue.add("in line", now=3.0)
+    queue.core.adapt(0.5, 4.0)
+    assert policy.seen == [QueueMix(queued=1, with_target=0.0, high_priority=0.0, saturation=0.5)]
+
+
+def test_all_that_wait_may_go_without_being_asked_about() -> None:
+    queue = deferring(Windows(length=1000.0))
+    entry = queue.add("r", now=0.0, level="later", ttft_target=0.5)
+    assert queue.core.dispatch(entry, 1.0).request.request_id == "r"
+    assert queue.core.length == queue.core.in_line == 0
+
+
+def test_a_deferred_request_that_gets_another_priority_is_asked_about_again() -> None:
+    class OnlyLow(Windows):
+        def deferral(self, item: QueuedRequest, now: float) -> Deferral | None:
+            return Deferral(now + 100.0) if item.request.priority < 0 else None
+
+    queue = deferring(OnlyLow())
+    entry = queue.add("r", now=0.0, priority=-2)
+    assert queue.core.reprioritise(entry, -1, 1.0) == ""
+    assert (entry.deferral, queue.core.limits.deferred) == (Deferral(101.0), {-1: 1})
+    assert queue.core.reprioritise(entry, 4, 2.0) == ""
+    assert (entry.deferral, entry.in_line_since, queue.core.limits.deferred) == (None, 2.0, {})
+    assert queue.all(3.0) == ["r"]
+
+
+def test_of_several_policies_each_has_to_find_it_time() -> None:
+    queue = Queue(
+        settings(deferral_policies=(Named(Windows(length=3.0), "threes"), Named(Windows(length=5.0), "fives")))
+    )
+    entry = queue.add("r", now=0.0, level="later")
+    for now in (3.0, 4.0, 5.0):
+        queue.core.advance(now)
+        assert entry.deferral is not None or now == 5.0
+    assert queue.all(5.0) == ["r"]
+
+
 # --- against a model -------------------------------------------------------------------------------------
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("arrive"), st.integers(-2, 2), st.sampled_from("abc"), st.sampled_from([NEVER, 3.0, 15.0])),
-        st.tuples(st.just("dispatch"), st.floats(0.0, 1.2)),
+        st.tuples(
+            st.just("arrive"),
+            st.integers(-2, 2),
+            st.sampled_from("abc"),
+            st.sampled_from([NEVER, NEVER, 3.0, 15.0]),
+            st.sampled_from(["", "later"]),
+        ),
+        st.tuples(st.just("dispatch"), st.just(0.0) | st.floats(0.0, 1.2)),
         st.tuples(st.just("abort"), st.integers(0, 50)),
-        st.tuples(st.just("wait"), st.floats(0.0, 20.0)),
+        st.tuples(st.just("wait"), st.sampled_from([1.0, 5.0, 7.0]) | st.floats(0.0, 20.0)),
         st.tuples(st.just("lose_endpoints"), st.booleans()),
-        st.tuples(st.just("reload"), st.integers(0, 1)),
+        st.tuples(st.just("reload"), st.integers(0, 2)),
         st.tuples(st.just("move"), st.integers(0, 50), st.integers(-2, 2)),
     ),
     max_size=60,
@@ -231,30 +355,51 @@ class Model:
         self.waiting: dict[str, Entry] = {}
         self.ended: dict[str, str] = {}
         self.dispatches_since_overdue: dict[str, tuple[int, int]] = {}
+        self.deferred: set[str] = set()
+        self.in_line_since: dict[str, float] = {}
 
     def end(self, name: str, how: str) -> None:
         assert name in self.waiting, f"{name} ended as {how} without waiting"
         assert name not in self.ended, f"{name} ended twice"
         del self.waiting[name]
+        self.deferred.discard(name)
         self.ended[name] = how
 
+    def line_up(self, windows: Windows | None, now: float) -> None:
+        """What need not be deferred any more stands in line from now on."""
+        for name in list(self.deferred):
+            entry = self.waiting[name]
+            ripe = windows is None or windows.is_open(now)
+            if ripe or (windows is not None and not windows.refuses and now >= entry.enqueued_at + windows.patience):
+                self.deferred.remove(name)
+                self.in_line_since[name] = now
 
-def overdue(entry: Entry, now: float) -> bool:
-    return entry.enqueued_at + MAX_WAIT <= now
+    def since(self, entry: Entry) -> float:
+        """When the entry began to stand in line."""
+        return self.in_line_since[entry.waiting.request.request_id]
+
+
+def overdue(model: Model, entry: Entry, now: float) -> bool:
+    return model.since(entry) + MAX_WAIT <= now
+
+
+def aged(model: Model, entry: Entry, now: float) -> int:
+    """The effective priority, by the time in line."""
+    item = replace(entry.waiting, enqueued_at=model.since(entry))
+    return Aging(step=5.0, top=2, max_wait=MAX_WAIT).effective_priority(item, now).priority
 
 
 def expected_next(model: Model, now: float) -> Entry | None:
     """The longest overdue one, else the earliest of the highest effective priority."""
-    entries = list(model.waiting.values())
-    late = [entry for entry in entries if overdue(entry, now)]
+    entries = [entry for name, entry in model.waiting.items() if name not in model.deferred]
+    late = [entry for entry in entries if overdue(model, entry, now)]
     if late:
-        return min(late, key=lambda entry: (entry.enqueued_at, entry.sequence))
-    aging = Aging(step=5.0, top=2, max_wait=MAX_WAIT)
+        return min(late, key=lambda entry: (model.since(entry), entry.sequence))
     return min(
         entries,
         key=lambda entry: (
-            -aging.effective_priority(entry.waiting, now).priority,
-            entry.enqueued_at,
+            -aged(model, entry, now),
+            model.since(entry),
             entry.sequence,
         ),
         default=None,
@@ -265,24 +410,34 @@ class Play:
     """A queue and its model, driven step by step."""
 
     def __init__(self) -> None:
-        self.made = [self._settings(40.0, 8), self._settings(25.0, 20)]
-        self.current = self.made[0]
+        self.windows = [Windows(), None, Windows(length=5.0, patience=20.0, refuses=True)]
+        self.made = [
+            self._settings(ttl, limit, windows)
+            for ttl, limit, windows in zip((40.0, 25.0, 25.0), (8, 20, 20), self.windows, strict=True)
+        ]
+        self.number, self.current = 0, self.made[0]
         self.queue, self.model = Queue(self.current), Model()
         self.now, self.arrived, self.empty = 100.0, 0, False
 
     @staticmethod
-    def _settings(ttl: float, limit: int) -> FlowControlSettings:
+    def _settings(ttl: float, limit: int, windows: Windows | None) -> FlowControlSettings:
         aging = Aging(step=5.0, top=2, max_wait=MAX_WAIT)
-        return settings(ordering=aging, default_request_ttl=timedelta(seconds=ttl), max_requests=limit)
+        later = () if windows is None else (Named(windows, "later"),)
+        ttls = timedelta(seconds=ttl)
+        return settings(ordering=aging, default_request_ttl=ttls, max_requests=limit, deferral_policies=later)
 
-    def arrive(self, priority: int, flow: str, patience: float) -> None:
+    def arrive(self, priority: int, flow: str, patience: float, level: str) -> None:
         self.arrived += 1
         name = f"r{self.arrived}"
         full = self.queue.core.limits.refusal(priority, 10)
         assert bool(full) == (len(self.model.waiting) >= (self.current.max_requests or 0))
         if not full:
-            item = QueuedRequest(request(name, priority, flow), self.now, self.now + patience)
+            item = QueuedRequest(request(name, priority, flow, level=level), self.now, self.now + patience)
             self.model.waiting[name] = self.queue.core.add(item, "all", self.now, pool_empty=self.empty)
+            self.model.in_line_since[name] = self.now
+            windows = self.windows[self.number]
+            if level and windows is not None and not windows.is_open(self.now):
+                self.model.deferred.add(name)
 
     def dispatch(self, saturation: float) -> None:
         expected = expected_next(self.model, self.now)
@@ -298,7 +453,7 @@ class Play:
             self.model.end(name, "aborted")
 
     def wait(self, seconds: float) -> None:
-        self.now = tick(self.queue, self.model, self.now, self.now + seconds)
+        self.now = tick(self.queue, self.model, self.now, self.now + seconds, self.windows[self.number])
 
     def lose_endpoints(self, empty: bool) -> None:
         self.empty = empty
@@ -306,7 +461,8 @@ class Play:
             self.queue.core.set_pool_empty(lane, empty=empty, now=self.now)
 
     def reload(self, number: int) -> None:
-        self.current = self.made[number]
+        self.number, self.current = number, self.made[number]
+        self.model.line_up(self.windows[number], self.now)
         limits, policies = policies_of(self.current, self.queue.failures.append)
         self.queue.core.rebuild(limits, policies, lambda entry: entry.lane, self.now)
 
@@ -320,7 +476,7 @@ class Play:
         return names[number % len(names)] if names else None
 
 
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=400, deadline=None)
 @given(steps=STEPS)
 def test_every_interleaving_keeps_the_rules(steps: list[tuple[Any, ...]]) -> None:
     play = Play()
@@ -336,15 +492,19 @@ def expected_name(model: Model, entry: Entry) -> str:
     return next(name for name, each in model.waiting.items() if each is entry)
 
 
-def tick(queue: Queue, model: Model, now: float, until: float) -> float:
+def tick(queue: Queue, model: Model, now: float, until: float, windows: Windows | None) -> float:
     """Lets the time pass from event to event; nothing waits past its deadline."""
     while True:
         now = min(until, max(now, queue.core.next_event_at()))
-        queue.core.advance(now)
+        before = set(model.deferred)
+        model.line_up(windows, now)
+        ready = {entry.waiting.request.request_id for entry in queue.core.advance(now)}
+        assert ready == before - model.deferred
         while (entry := queue.core.expire(now)) is not None:
             assert entry.deadline <= now
             name = expected_name(model, entry)
-            assert now <= entry.enqueued_at + 60.0
+            assert now <= model.since(entry) + 60.0
+            assert name not in model.deferred or now <= entry.enqueued_at + 30.0
             queue.core.withdraw(entry, now)
             model.end(name, "expired")
         assert all(entry.deadline > now for entry in model.waiting.values())
@@ -361,6 +521,11 @@ def assert_consistent(queue: Queue, model: Model) -> None:
         by_priority[entry.priority] = by_priority.get(entry.priority, 0) + 1
     assert {each: amount.requests for each, amount in core.limits.by_priority.items()} == by_priority
     assert core.limits.total.size_bytes == 10 * len(model.waiting)
+    assert {name for name, entry in model.waiting.items() if entry.deferral is not None} == model.deferred
+    assert core.in_line == core.limits.in_line == len(model.waiting) - len(model.deferred)
+    assert sum(lane.length for lane in core.lanes) == core.in_line
+    for name, entry in model.waiting.items():
+        assert entry.waiting.enqueued_at == (entry.enqueued_at if name in model.deferred else model.since(entry))
 
 
 @hypothesis_settings(max_examples=150, deadline=None)

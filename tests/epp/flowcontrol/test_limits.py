@@ -37,6 +37,17 @@ def test_counts_are_by_priority_and_go_with_the_last_request() -> None:
     assert (limits.total.requests, limits.total.size_bytes) == (0, 0)
 
 
+def test_what_is_deferred_is_part_of_what_waits_and_not_in_line() -> None:
+    limits = Limits(settings())
+    for priority in (5, 5, -1):
+        limits.add(priority, 10)
+    limits.defer(5)
+    limits.defer(-1)
+    assert (limits.total.requests, limits.in_line, limits.deferred) == (3, 1, {5: 1, -1: 1})
+    limits.undefer(-1)
+    assert (limits.in_line, limits.deferred) == (2, {5: 1})
+
+
 def test_a_priority_without_a_band_takes_the_template_of_its_sign() -> None:
     usual, below = band(max_requests=7), band(max_requests=1)
     limits = Limits(settings(bands=BANDS, default_band=usual, default_negative_band=below))

@@ -3,9 +3,9 @@ from types import MappingProxyType
 
 import pytest
 
-from epp.flowcontrol.fakes import Aging, Broken, Ceilings, band, policies_of, request, settings
+from epp.flowcontrol.fakes import Aging, Broken, Ceilings, Windows, band, policies_of, request, settings
 from turnout.epp.flowcontrol.entry import Entry
-from turnout.framework import EffectivePriority, Named, PluginError, QueuedRequest, QueueMix, QueueOutlook
+from turnout.framework import Deferral, EffectivePriority, Named, PluginError, QueuedRequest, QueueMix, QueueOutlook
 
 
 def test_usage_limits_see_all_known_priorities_and_learn_those_that_come() -> None:
@@ -57,6 +57,29 @@ def test_without_entry_or_adaptive_policies_nobody_is_refused_or_reordered() -> 
     assert policies.entry_refusal(entry, QueueOutlook(None, 0, 0.0, 0.0), 1.0) is None
     assert not policies.adapts
     assert not policies.adapt(QueueMix(1, 0.0, 0.0, 0.0), 1.0)
+
+
+def test_a_request_is_deferred_until_the_first_policy_wants_to_be_asked_again() -> None:
+    windows = Named(Windows(length=10.0), "tens"), Named(Windows(length=7.0, patience=20.0, refuses=True), "sevens")
+    _, policies = policies_of(settings(deferral_policies=windows), lambda error: None)
+    item = QueuedRequest(request(level="later"), 1.0)
+    assert policies.defers
+    assert policies.deferral(item, 2.0) == Deferral(7.0, 21.0)
+    assert policies.deferral(item, 8.0) == Deferral(10.0)
+    assert policies.deferral(item, 10.0) is None
+    assert policies.deferral(QueuedRequest(request(), 1.0), 2.0) is None
+
+
+@pytest.mark.parametrize("answer", [Deferral(4.0), Deferral(float("nan")), Deferral(9.0, float("nan"))])
+def test_a_deferral_that_is_over_already_is_no_answer(answer: Deferral) -> None:
+    class Impatient:
+        def deferral(self, item: QueuedRequest, now: float) -> Deferral | None:
+            return answer
+
+    failures: list[PluginError] = []
+    _, policies = policies_of(settings(deferral_policies=(Named(Impatient(), "later"),)), failures.append)
+    assert policies.deferral(QueuedRequest(request(), 3.0), 4.0) is None
+    assert [failure.plugin for failure in failures] == ["later"]
 
 
 @pytest.mark.parametrize("until", [4.0, 3.0, float("nan")])

@@ -6,19 +6,30 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import wraps
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from epp.flowcontrol.fakes import Aging, Alphabet, Broken, Ceilings, InFlight, band, request, settings
+from epp.flowcontrol.fakes import Aging, Alphabet, Broken, Ceilings, InFlight, Windows, band, request, settings
 from epp.flowcontrol.pool import Pool
 from turnout.config import LaneSettings
 from turnout.epp.flowcontrol.outcomes import over_capacity
 from turnout.epp.requests.admission import Admission
 from turnout.epp.simulator.replay.virtual_time import run_virtually
-from turnout.framework import NEVER, Headers, Named, QueuedRequest, QueueOutlook, Refusal, RefusalKind, WaitRecord
+from turnout.framework import (
+    NEVER,
+    Deferral,
+    Headers,
+    Named,
+    QueuedRequest,
+    QueueOutlook,
+    Refusal,
+    RefusalKind,
+    WaitRecord,
+)
 
 NO_TTL = {"default_request_ttl": None, "no_endpoint_request_ttl": None}
 
@@ -378,20 +389,25 @@ ACTIONS = st.lists(
 
 
 @hypothesis_settings(max_examples=100, deadline=None)
-@given(actions=ACTIONS)
-def test_no_request_is_lost_or_answered_twice(actions: list[tuple[str, float, int]]) -> None:
-    run_virtually(_play(actions))
+@given(actions=ACTIONS, later=st.booleans())
+def test_no_request_is_lost_or_answered_twice(actions: list[tuple[str, float, int]], later: bool) -> None:
+    """With ``later``, those of a negative priority wait for a better time."""
+    run_virtually(_play(actions, later=later))
 
 
-async def _play(actions: list[tuple[str, float, int]]) -> None:
+async def _play(actions: list[tuple[str, float, int]], *, later: bool) -> None:
     made = settings(ordering=Aging(step=3.0, top=2, max_wait=9.0), default_request_ttl=timedelta(seconds=12))
     other = replace(made, max_requests=5, default_request_ttl=timedelta(seconds=6))
+    if later:
+        made = replace(made, deferral_policies=(Named(Windows(length=4.0), "later"),))
+        other = replace(other, deferral_policies=(Named(Windows(length=3.0, patience=5.0, refuses=True), "l"),))
     pool = Pool(["a", "b"], made)
     tasks: list[asyncio.Task[str]] = []
     for number, (action, seconds, value) in enumerate(actions):
         match action:
             case "send":
-                tasks.append(pool.send(f"r{number}", value, seconds, flow=str(value)))
+                level = "later" if value < 0 else ""
+                tasks.append(pool.send(f"r{number}", value, seconds, flow=str(value), level=level))
             case "abort" if tasks:
                 tasks[value % len(tasks)].cancel()
             case "reload":
@@ -411,6 +427,117 @@ async def _play(actions: list[tuple[str, float, int]]) -> None:
     assert len(ended) == len(set(ended)), "an outcome is reported once"
     assert sum(endpoint.in_flight for endpoint in pool.candidates()) == 0
     assert pool.flow._pending == 0
+    assert pool.failures == []
+
+
+def deferring(windows: Windows, **more: Any) -> Pool:
+    return Pool(made=settings(deferral_policies=(Named(windows, "later"),), **more))
+
+
+@virtual
+async def test_a_deferred_request_waits_for_its_time_while_others_go() -> None:
+    pool = deferring(Windows(length=600.0, patience=1e6))  # the loop's clock starts at 1000, in an open window
+    await asyncio.sleep(200.0)
+    later = pool.send("later", level="later", seconds=0.0)
+    assert await pool.send("other", seconds=0.0) == "served"
+    assert pool.flow.expected_wait() is None
+    await asyncio.sleep(500.0)
+    assert not later.done()
+    looks = len(pool.heard.saturations)
+    assert looks <= 4, "nobody looks every few milliseconds while all are deferred"
+    assert await later == "served"
+    assert pool.heard.outcomes == ["other Dispatched 0.0", "later Dispatched 600.0"]
+
+
+@virtual
+async def test_a_deferred_request_leaves_with_its_client_at_once() -> None:
+    pool = deferring(Windows(length=1e6))
+    leaving = pool.send("leaves", level="later")
+    await asyncio.sleep(1.0)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    assert pool.heard.outcomes == ["leaves EvictedContextCancelled 1.0"]
+    assert pool.flow.controller.length == 0
+
+
+@virtual
+async def test_a_deferred_request_is_refused_at_its_deadline_or_at_the_end_of_the_picker() -> None:
+    pool = deferring(Windows(length=1e6, patience=50.0, refuses=True))
+    expiring, closing = pool.send("expires", level="later"), pool.send("stays", level="later")
+    assert await expiring == await closing == "rejected-ttl-expired"
+    begun = pool.send("closes", level="later")
+    await asyncio.sleep(1.0)
+    pool.flow.close()
+    assert await begun == "rejected-shutting-down"
+    assert pool.heard.outcomes[0] == "expires EvictedTTL 50.0"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda pool: pool.flow.configure(settings()), id="a configuration that defers nothing"),
+        pytest.param(lambda pool: pool.flow.let_all_go(), id="no flow control any more"),
+    ],
+)
+@virtual
+async def test_what_nobody_defers_any_more_goes(change: Callable[[Pool], None]) -> None:
+    pool = deferring(Windows(length=1e6, patience=1e6))
+    later = pool.send("later", level="later", seconds=0.0)
+    await asyncio.sleep(90.0)
+    change(pool)
+    assert await later == "served"
+    assert pool.heard.outcomes == ["later Dispatched 90.0"]
+
+
+@virtual
+async def test_a_reload_that_brings_the_time_nearer_is_noticed() -> None:
+    pool = deferring(Windows(length=1e6, patience=1e6))
+    later = pool.send("later", level="later", seconds=0.0)
+    await asyncio.sleep(1.0)
+    pool.flow.configure(settings(deferral_policies=(Named(Windows(length=1e6, patience=5.0), "later"),)))
+    assert await later == "served"
+    assert pool.heard.outcomes == ["later Dispatched 5.0"]
+
+
+@virtual
+async def test_a_deferred_request_that_gets_another_priority_may_go() -> None:
+    class OnlyLow(Windows):
+        def deferral(self, item: QueuedRequest, now: float) -> Deferral | None:
+            return Deferral(now + 1e6) if item.request.priority < 0 else None
+
+    pool = deferring(OnlyLow())
+    later = pool.send("later", -1, seconds=0.0)
+    await asyncio.sleep(1.0)
+    assert pool.flow.reprioritise("later", 1) == ""
+    assert await later == "served"
+
+
+@virtual
+async def test_entry_policies_are_not_asked_about_what_does_not_stand_in_line() -> None:
+    class Nobody:
+        def entry_refusal(self, item: QueuedRequest, outlook: QueueOutlook, now: float) -> Refusal | None:
+            return Refusal(RefusalKind.RESOURCE_EXHAUSTED, "no", "rejected-saturated")
+
+    pool = deferring(Windows(length=600.0, patience=20.0), entry_policies=(Named(Nobody(), "nobody"),))
+    await asyncio.sleep(200.0)
+    pool.load("a", 1)
+    later = pool.send("later", level="later", seconds=0.0)
+    assert await pool.send("other") == "rejected-saturated"
+    await asyncio.sleep(30.0)
+    pool.load("a", -1)
+    assert await later == "served"
+
+
+@virtual
+async def test_the_decision_says_how_long_a_request_was_deferred() -> None:
+    pool = deferring(Windows(length=600.0, patience=20.0))
+    await asyncio.sleep(200.0)
+    admitted = await pool.ask(request("later", level="later"))
+    assert isinstance(admitted, Admission)
+    record = admitted.explained()
+    assert record is not None
+    assert record.seconds == 20.0
+    assert record.reason.startswith("deferred for 20.0 s; ")
 
 
 @virtual

@@ -69,9 +69,11 @@ def test_tenants_by_the_thousand_make_few_series() -> None:
 def test_capacity_is_shown_against_limits_that_are_set() -> None:
     limits = Limits(settings(bands=MappingProxyType({5: band(max_requests=4, max_bytes=1000)}), max_requests=10))
     limits.add(5, 100)
+    limits.defer(5)
     assert samples(CapacityGauges("t_", "pool", lambda: limits)) == {
         "t_flow_control_global_capacity_utilization_requests{pool}": 0.1,
         "t_flow_control_capacity_utilization_requests{5,pool}": 0.25,
         "t_flow_control_capacity_utilization_bytes{5,pool}": 0.1,
+        "t_flow_control_deferred_requests{5,pool}": 1,
     }
     assert samples(CapacityGauges("t_", "pool", lambda: None)) == {}

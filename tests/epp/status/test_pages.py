@@ -63,7 +63,7 @@ async def test_the_page_of_promises_is_the_one_that_a_picker_writes() -> None:
 async def test_the_page_of_the_queue_is_the_one_that_a_picker_writes() -> None:
     band = PriorityStatus(5, 3, 300, 100, ["high", "urgent"], 2, 1.5)
     app = picker(queue=None)
-    add_queue_pages(app, QueueSources(lambda: QueueStatus(3, 300, 1.25, "adaptive", None, [band])))
+    add_queue_pages(app, QueueSources(lambda: QueueStatus(3, 300, 1.25, "adaptive", None, [band], deferred=2)))
     with served(app) as url:
         status = await fetch_status(url)
     assert status.queue == QueuePage(
@@ -73,6 +73,7 @@ async def test_the_page_of_the_queue_is_the_one_that_a_picker_writes() -> None:
         saturation=1.25,
         strategy="adaptive",
         bands=[BandPage(5, "high, urgent", 3, 300, 1.5, 100, 2)],
+        deferred=2,
     )
 
 

@@ -62,6 +62,9 @@ def test_what_is_not_there_is_not_shown() -> None:
     assert shown(Status("", [], QueuePage(enabled=True, queued=0, bytes=0, saturation=0.0)))[-1] == (
         "queue: 0 requests wait (0.0 kB), saturation 0, one more at the end would wait -"
     )
+    assert shown(Status("", [], QueuePage(enabled=True, queued=9, deferred=8, bytes=0, saturation=0.0)))[-1] == (
+        "queue: 9 requests wait (0.0 kB), 8 of them deferred, saturation 0, one more at the end would wait -"
+    )
 
 
 def test_a_promise_that_each_request_brings_with_it_and_that_nobody_has_asked_for() -> None:

@@ -71,7 +71,7 @@ def test_what_is_known_of_request_and_endpoint_changes_it(
 def test_prompts_on_their_way_are_ahead_and_slow_the_others_down() -> None:
     predictor, endpoint = Predictor(SETTINGS), make_endpoint()
     plain = predict(predictor, shape(), endpoint, 100.0)
-    predictor.site(endpoint).work.send(1, 3.0, 500.0, 100.0, shows_first_token=False)
+    predictor.site(endpoint).work.send(1, 3.0, 10.0, 500.0, 100.0, shows_first_token=False)
     found = predict(predictor, shape(), endpoint, 101.0)
     assert found.ttft_seconds - plain.ttft_seconds == pytest.approx(2.0, rel=0.01)
     assert found.tpot_seconds > plain.tpot_seconds * 1.3
@@ -90,6 +90,14 @@ def test_requests_that_wait_for_a_place_are_ahead(limit: int, expected: float) -
     full = make_endpoint(metrics=EndpointMetrics(running_requests=8, waiting_queue_size=4))
     found = predict(predictor, shape(), full).ttft_seconds - predict(predictor, shape(), make_endpoint()).ttft_seconds
     assert found == pytest.approx(expected, rel=0.05, abs=0.001)
+
+
+def test_a_place_is_free_when_the_first_of_the_picker_s_own_requests_ends() -> None:
+    predictor = Predictor(replace(SETTINGS, max_running_requests=2))
+    full = make_endpoint(metrics=EndpointMetrics(running_requests=2, waiting_queue_size=1))
+    for number, duration in enumerate((9.0, 4.0, 12.0)):
+        predictor.site(full).work.send(number, 0.0, duration, 10.0, 0.0, shows_first_token=False)
+    assert predict(predictor, shape(), full, 1.0).ttft_seconds == pytest.approx(9.0 - 1.0 + 0.027, rel=0.01)
 
 
 def test_a_model_that_is_to_be_loaded_comes_before_all_and_is_no_fault_of_the_prediction() -> None:
@@ -114,7 +122,7 @@ def test_variants_are_told_apart_by_their_labels_up_to_a_bound() -> None:
 
 def test_endpoints_that_left_are_forgotten_when_nothing_runs_there() -> None:
     predictor, busy, idle = Predictor(SETTINGS), make_endpoint("busy"), make_endpoint("idle")
-    predictor.site(busy).work.send(1, 1.0, 1.0, 0.0, shows_first_token=False)
+    predictor.site(busy).work.send(1, 1.0, 2.0, 1.0, 0.0, shows_first_token=False)
     predictor.site(idle)
     predictor.keep_only(frozenset())
     assert set(predictor.sites) == {busy.name}

@@ -6,7 +6,7 @@ from turnout.plugins.latency.work import EndpointWork
 
 
 def sent(work: EndpointWork, number: int, seconds: float, now: float, *, shown: bool = True) -> None:
-    work.send(number, seconds, 100.0, now, shows_first_token=shown)
+    work.send(number, seconds, 10.0, 100.0, now, shows_first_token=shown)
 
 
 def test_a_prompt_waits_for_those_that_were_sent_before_it() -> None:
@@ -39,6 +39,18 @@ def test_a_request_that_ends_takes_nothing_with_it_and_leaves_nothing() -> None:
     assert (work.requests, work.context_tokens, work.prefill_ahead(1.0)) == (1, 100.0, 1.0)
     work.end(2, 100.0, 2.0)
     assert (work.requests, work.context_tokens, work.prefill_ahead(2.0)) == (0, 0.0, 0.0)
+
+
+def test_a_request_gets_its_place_when_enough_of_those_before_it_have_ended() -> None:
+    work = EndpointWork()
+    for number, duration in enumerate((4.0, 2.0, 3.0)):
+        work.send(number, 0.1, duration, 100.0, 10.0, shows_first_token=False)
+    assert work.place_in(4, 10.0) == 0.0
+    assert work.place_in(3, 10.0) == 2.0
+    assert work.place_in(2, 10.5) == 2.5
+    assert work.place_in(3, 20.0) == 0.0, "it is late, and may end at any moment"
+    work.end(1, 100.0, 11.0)
+    assert work.place_in(3, 11.0) == 0.0
 
 
 def test_the_share_of_prompts_is_that_of_the_last_seconds() -> None:

@@ -72,6 +72,7 @@ def _shown(status: QueueStatus) -> dict[str, object]:
     return {
         "enabled": True,
         "queued": status.queued,
+        "deferred": status.deferred,
         "bytes": status.size_bytes,
         "saturation": finite(status.saturation),
         "strategy": status.strategy,
@@ -85,6 +86,7 @@ def _band(status: PriorityStatus) -> dict[str, object]:
         "priority": status.priority,
         "level": ", ".join(printable(level, 64) for level in status.levels),
         "queued": status.queued,
+        "deferred": status.deferred,
         "bytes": status.size_bytes,
         "oldest_seconds": status.oldest_seconds,
         "max_requests": status.max_requests,

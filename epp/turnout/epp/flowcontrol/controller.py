@@ -6,6 +6,10 @@ an entry in one of two heaps of times: an effective priority that changes or bec
 costs the logarithm of what waits. Entries that have left, or whose time was changed, stay in these heaps until their
 time comes or they are more than the live ones, and are passed over.
 
+A request that is deferred stands in no lane. It is an entry of its own until a policy lets it go; then it is inserted
+as if it had come at that moment, with its deadline, its rank and its age counted from there, so that many that are let
+go together go before nobody who was in line.
+
 The bound on a wait. A request ends at its deadline at the latest. One that is overdue goes before every request that
 is not: when it becomes so with k others overdue before it in its lane, it is at most the (k+1)th of the lane's
 dispatches from then on. Both hold whatever comes in meanwhile.
@@ -20,7 +24,7 @@ from turnout.epp.flowcontrol.entry import Entry
 from turnout.epp.flowcontrol.lane import Lane
 from turnout.epp.flowcontrol.limits import Limits
 from turnout.epp.flowcontrol.policies import Policies
-from turnout.framework import NEVER, QueuedRequest, QueueMix
+from turnout.framework import NEVER, EffectivePriority, QueuedRequest, QueueMix
 
 _SLACK = 64
 ADAPT_SECONDS = 1.0
@@ -39,6 +43,7 @@ class FlowController:
         self._sequence = 0
         self._changes: list[tuple[float, int, Entry]] = []
         self._deadlines: list[tuple[float, int, Entry]] = []
+        self._deferred: dict[Entry, None] = {}
         self._adapt_at = 0.0
         self._with_target = 0
         # Tells slots with one time apart, so that entries are never compared.
@@ -46,8 +51,13 @@ class FlowController:
 
     @property
     def length(self) -> int:
-        """How many requests wait."""
+        """How many requests wait, those that are deferred included."""
         return self.limits.total.requests
+
+    @property
+    def in_line(self) -> int:
+        """How many requests wait for their turn."""
+        return self.length - len(self._deferred)
 
     @property
     def lanes(self) -> Sequence[Lane]:
@@ -66,37 +76,39 @@ class FlowController:
     def __iter__(self) -> Iterator[Entry]:
         for lane in self._lanes.values():
             yield from lane
+        yield from self._deferred
 
     # --- in and out --------------------------------------------------------------------------------------
 
     def add(self, item: QueuedRequest, lane_name: str, now: float, *, pool_empty: bool) -> Entry:
         """Lets a request wait, whatever the limits; ``limits.refusal`` is asked before.
 
-        The item comes with the deadline that the client stated, and waits with the one that holds.
+        The item comes with the deadline that the client stated, and waits with the one that holds. It may be deferred.
         """
         self._sequence += 1
         entry = Entry(item, lane_name, self._sequence)
         self.limits.add(entry.priority, entry.size_bytes)
-        self._with_target += item.request.ttft_target is not None
         lane = self._lanes.get(lane_name)
         if lane is None:
             lane = self._lanes[lane_name] = Lane(lane_name, self.policies.make_band, now)
         if not lane.length:
             lane.pool_empty, lane.regime_since = pool_empty, now
-        self._set_deadline(entry, lane)
-        self._insert(entry, lane, now)
+        if not self._is_deferred(entry, now):
+            self._line_up(entry, lane, now)
         return entry
 
     def withdraw(self, entry: Entry, now: float) -> QueuedRequest:
         """Takes out a queued entry that goes nowhere."""
-        lane = self._lanes[entry.lane]
-        lane.discard(entry, now)
+        self._take_out(entry, now)
         return self._gone(entry)
 
     def dispatch(self, entry: Entry, now: float) -> QueuedRequest:
         """Takes out a queued entry that goes to an endpoint."""
-        lane = self._lanes[entry.lane]
-        lane.dispatch(entry, now)
+        if entry.deferral is not None:
+            self._undefer(entry)
+        else:
+            self._lanes[entry.lane].dispatch(entry, now)
+            self._with_target -= entry.waiting.request.ttft_target is not None
         self.policies.dispatched(entry.waiting, entry.band, now)
         return self._gone(entry)
 
@@ -111,12 +123,21 @@ class FlowController:
 
     # --- the time ----------------------------------------------------------------------------------------
 
-    def advance(self, now: float) -> None:
-        """Lets happen what was due: effective priorities change, entries become overdue, policies adapt."""
+    def advance(self, now: float) -> Sequence[Entry]:
+        """Lets happen what was due: effective priorities change, entries become overdue.
+
+        Gives the entries that were deferred before and stand in line now.
+        """
+        ready: list[Entry] = []
         while self._changes and self._changes[0][0] <= now:
             when, _, entry = heappop(self._changes)
-            if _is_due(entry, when):
+            if not _is_due(entry, when):
+                continue
+            if entry.deferral is None:
                 self._change(entry, when, now)
+            elif self._ask_again(entry, now):
+                ready.append(entry)
+        return ready
 
     def next_event_at(self) -> float:
         """When something happens by itself; infinity if nothing will. It may turn out to be nothing."""
@@ -126,7 +147,7 @@ class FlowController:
 
     def adapt(self, saturation: float, now: float) -> None:
         """Lets adaptive policies look at what waits, at most once a second."""
-        if not self.policies.adapts or now < self._adapt_at or not self.length:
+        if not self.policies.adapts or now < self._adapt_at or not self.in_line:
             return
         self._adapt_at = now + ADAPT_SECONDS
         if self.policies.adapt(self._mix(saturation), now):
@@ -150,14 +171,15 @@ class FlowController:
         refusal = self.limits.refusal(priority, entry.size_bytes)
         if refusal:
             return refusal
-        lane = self._lanes[entry.lane]
-        lane.discard(entry, now)
+        was_deferred = entry.deferral is not None
+        self._take_out(entry, now)
         self.limits.remove(entry.priority, entry.size_bytes)
         self.limits.add(priority, entry.size_bytes)
         item = entry.waiting
         entry.item = replace(item, request=replace(item.request, priority=priority))
         entry.priority = priority
-        self._insert(entry, lane, now)
+        if not was_deferred or not self._is_deferred(entry, now):
+            self._line_up(entry, self._lanes[entry.lane], now, since=now if was_deferred else None)
         return ""
 
     def rebuild(self, limits: Limits, policies: Policies, lane_of: Callable[[Entry], str], now: float) -> None:
@@ -167,8 +189,11 @@ class FlowController:
         if limits is not self.limits:
             for entry in waiting:
                 limits.add(entry.priority, entry.size_bytes)
+        deferred = set(self._deferred)
+        for entry in deferred:
+            self._undefer(entry)
         self.limits, self.policies = limits, policies
-        self._lanes, self._changes, self._deadlines = {}, [], []
+        self._lanes, self._changes, self._deadlines, self._with_target = {}, [], [], 0
         for entry in waiting:
             old, name = before[entry.lane], lane_of(entry)
             lane = self._lanes.get(name)
@@ -178,10 +203,60 @@ class FlowController:
             entry.lane = name
             entry.version += 1
             entry.overdue_at = entry.deadline = NEVER
-            self._set_deadline(entry, lane)
-            self._insert(entry, lane, now)
+            if entry not in deferred:
+                self._line_up(entry, lane, now)
+            elif not self._is_deferred(entry, now):
+                self._line_up(entry, lane, now, since=now)
 
     # --- inside ------------------------------------------------------------------------------------------
+
+    def _is_deferred(self, entry: Entry, now: float) -> bool:
+        """Asks whether an entry that stands nowhere is to be deferred, and defers it."""
+        if not self.policies.defers:
+            return False
+        stated = replace(entry.waiting, deadline=entry.stated_deadline)
+        deferral = self.policies.deferral(stated, now)
+        if deferral is None:
+            return False
+        entry.deferral = deferral
+        entry.effective = EffectivePriority(entry.priority)
+        entry.overdue_at = NEVER
+        self._deferred[entry] = None
+        self.limits.defer(entry.priority)
+        self._expire_at(entry, min(entry.stated_deadline, deferral.expires_at))
+        if deferral.until < NEVER:
+            self._remind(deferral.until, entry)
+        return True
+
+    def _undefer(self, entry: Entry) -> None:
+        entry.deferral = None
+        del self._deferred[entry]
+        self.limits.undefer(entry.priority)
+
+    def _ask_again(self, entry: Entry, now: float) -> bool:
+        """Asks about a deferred entry once more; whether it stands in line now."""
+        self._undefer(entry)
+        if self._is_deferred(entry, now):
+            return False
+        self._line_up(entry, self._lanes[entry.lane], now, since=now)
+        return True
+
+    def _take_out(self, entry: Entry, now: float) -> None:
+        """Takes a queued entry out of where it stands."""
+        if entry.deferral is not None:
+            self._undefer(entry)
+            return
+        self._lanes[entry.lane].discard(entry, now)
+        self._with_target -= entry.waiting.request.ttft_target is not None
+
+    def _line_up(self, entry: Entry, lane: Lane, now: float, since: float | None = None) -> None:
+        """Lets an entry that stands nowhere stand in line, since that time if it has not stood there before."""
+        if since is not None:
+            entry.in_line_since = since
+            entry.item = replace(entry.waiting, enqueued_at=since)
+        self._with_target += entry.waiting.request.ttft_target is not None
+        self._set_deadline(entry, lane)
+        self._insert(entry, lane, now)
 
     def _insert(self, entry: Entry, lane: Lane, now: float) -> None:
         """Puts an entry that stands nowhere into its band."""
@@ -218,10 +293,11 @@ class FlowController:
     def _set_deadline(self, entry: Entry, lane: Lane) -> None:
         limits = self.limits
         budget = limits.no_endpoint_ttl if lane.pool_empty else limits.request_ttl
-        start = max(entry.enqueued_at, lane.regime_since)
-        deadline = min(
-            entry.stated_deadline, start + budget, entry.enqueued_at + max(limits.request_ttl, limits.no_endpoint_ttl)
-        )
+        start = max(entry.in_line_since, lane.regime_since)
+        longest = entry.in_line_since + max(limits.request_ttl, limits.no_endpoint_ttl)
+        self._expire_at(entry, min(entry.stated_deadline, start + budget, longest))
+
+    def _expire_at(self, entry: Entry, deadline: float) -> None:
         if deadline != entry.waiting.deadline:
             entry.item = replace(entry.waiting, deadline=deadline)
         if deadline != entry.deadline:
@@ -233,16 +309,17 @@ class FlowController:
 
     def _gone(self, entry: Entry) -> QueuedRequest:
         self.limits.remove(entry.priority, entry.size_bytes)
-        item = entry.leave()
-        self._with_target -= item.request.ttft_target is not None
-        return item
+        return entry.leave()
 
     def _mix(self, saturation: float) -> QueueMix:
-        queued = self.length
-        high = sum(waiting.requests for priority, waiting in self.limits.by_priority.items() if priority > 0)
+        queued, limits = self.in_line, self.limits
+        high = sum(waiting.requests for priority, waiting in limits.by_priority.items() if priority > 0)
+        high -= sum(count for priority, count in limits.deferred.items() if priority > 0)
         return QueueMix(queued, self._with_target / queued, high / queued, saturation)
 
 
 def _is_due(entry: Entry, when: float) -> bool:
     """Whether something about the entry was to happen at this time, and still is."""
+    if entry.deferral is not None:
+        return entry.queued and when == entry.deferral.until
     return entry.queued and when in (entry.effective.until, entry.overdue_at)

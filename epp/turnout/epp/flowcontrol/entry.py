@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
-from turnout.framework import NEVER, EffectivePriority, QueuedRequest, Refusal
+from turnout.framework import NEVER, Deferral, EffectivePriority, QueuedRequest, Refusal
 
 # Stale slots are dropped when they are more than the live ones, and not before there are this many.
 _SLACK = 16
@@ -12,7 +12,8 @@ _SLACK = 16
 class Entry:
     """A queued request with what flow control knows of it.
 
-    ``band`` is its effective priority; ``sequence`` its place in the order of arrival; ``size_bytes`` what it counts
+    ``band`` is its effective priority; ``in_line_since`` is when it began to stand in line, and ``deferral`` there as
+    long as it does not; ``sequence`` its place in the order of arrival; ``size_bytes`` what it counts
     against limits in bytes. ``stated_deadline`` is the client's own, ``deadline`` the one that holds. Once it has left
     the queue ``queued`` is False and the request is let go; ``refusal`` says why if it went nowhere. ``subset`` is the
     subset hint that the request came with.
@@ -21,8 +22,10 @@ class Entry:
     __slots__ = (
         "band",
         "deadline",
+        "deferral",
         "effective",
         "enqueued_at",
+        "in_line_since",
         "item",
         "lane",
         "overdue_at",
@@ -41,7 +44,7 @@ class Entry:
         self.item: QueuedRequest | None = item
         self.lane = lane
         self.sequence = sequence
-        self.enqueued_at = item.enqueued_at
+        self.enqueued_at = self.in_line_since = item.enqueued_at
         self.size_bytes = item.request.size_bytes
         self.priority = item.request.priority
         self.band = self.priority
@@ -50,6 +53,7 @@ class Entry:
         self.overdue_at = NEVER
         self.stated_deadline = item.deadline
         self.deadline = NEVER
+        self.deferral: Deferral | None = None
         self.queued = True
         self.refusal: Refusal | None = None
         self.subset: tuple[str, ...] | None = None

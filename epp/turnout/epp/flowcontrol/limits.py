@@ -28,6 +28,8 @@ class Limits:
         self.no_endpoint_ttl = _seconds(settings.no_endpoint_request_ttl)
         self.total = Amount()
         self.by_priority: dict[int, Amount] = {}
+        self.deferred: dict[int, int] = {}
+        """The requests by priority that do not stand in line yet; they are part of all that waits."""
 
     def band(self, priority: int) -> BandSettings:
         """The settings of a priority: its own band, or the template for its sign."""
@@ -66,6 +68,21 @@ class Limits:
         if settings.max_bytes:
             shares.append(self.total.size_bytes / settings.max_bytes)
         return max(shares)
+
+    @property
+    def in_line(self) -> int:
+        """How many requests wait for their turn."""
+        return self.total.requests - sum(self.deferred.values())
+
+    def defer(self, priority: int) -> None:
+        """One that waits does not stand in line."""
+        self.deferred[priority] = self.deferred.get(priority, 0) + 1
+
+    def undefer(self, priority: int) -> None:
+        """One that was deferred stands in line, or leaves."""
+        left = self.deferred.pop(priority) - 1
+        if left:
+            self.deferred[priority] = left
 
     def add(self, priority: int, size_bytes: int) -> None:
         """One more waits."""

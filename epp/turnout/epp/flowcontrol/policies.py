@@ -8,6 +8,7 @@ from turnout.epp.flowcontrol.guard import Guard, a_number, as_many
 from turnout.epp.flowcontrol.limits import Limits
 from turnout.framework import (
     AdaptivePolicy,
+    Deferral,
     DispatchAccounting,
     EffectivePriority,
     EffectivePriorityPolicy,
@@ -116,6 +117,27 @@ class Policies:
             for gate in self._settings.gates
         )
 
+    @property
+    def defers(self) -> bool:
+        """Whether ``deferral`` has anybody to ask."""
+        return bool(self._settings.deferral_policies)
+
+    def deferral(self, item: QueuedRequest, now: float) -> Deferral | None:
+        """Until when the request does not stand in line: until the earliest time at which one of them has to be asked.
+
+        A policy that fails defers nothing.
+        """
+        found = [
+            self._guard.ask(
+                named, ExtensionPoint.DEFERRAL, lambda policy: _checked_deferral(policy.deferral(item, now), now), None
+            )
+            for named in self._settings.deferral_policies
+        ]
+        deferring = [each for each in found if each is not None]
+        if not deferring:
+            return None
+        return Deferral(min(each.until for each in deferring), min(each.expires_at for each in deferring))
+
     def entry_refusal(self, entry: Entry, outlook: QueueOutlook, now: float) -> Refusal | None:
         """Why the request may not wait."""
         item = entry.waiting
@@ -152,6 +174,16 @@ def _orderings(limits: Limits) -> list[Named[OrderingPolicy]]:
     settings = limits.settings
     bands = (settings.default_band, settings.default_negative_band, *settings.bands.values())
     return list({band.ordering.name: band.ordering for band in bands}.values())
+
+
+def _checked_deferral(answer: Deferral | None, now: float) -> Deferral | None:
+    if answer is None:
+        return None
+    until, expires_at = answer
+    a_number(expires_at)
+    if not a_number(until) > now:
+        raise ValueError(f"it answered until={until}, which is not after {now}")
+    return Deferral(until, expires_at)
 
 
 def _checked(answer: EffectivePriority, now: float) -> EffectivePriority:

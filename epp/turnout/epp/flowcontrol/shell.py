@@ -1,7 +1,8 @@
 """The asyncio shell of flow control: requests wait in it as coroutines.
 
 Theory of operation. A turn is looked for when a request comes in, when the load of an endpoint changes, when something
-in the queue is due, and every few milliseconds while requests wait, for detectors and limits may depend on the time.
+in the queue is due, and every few milliseconds while requests stand in line, for detectors and limits may depend on the
+time. Those that are deferred cause no looks but at the times when they are to be asked about.
 One look dispatches at most one request. What was dispatched still counts as pending until it has been sent: its task
 runs before the next look, so that the look finds it in flight; where a plugin makes it wait, the endpoints are shown as
 if they had it already. While the queue is held back, looks are at least two milliseconds apart, since each of a
@@ -46,6 +47,7 @@ from turnout.framework import (
 
 TICK_SECONDS = 0.01
 HELD_SECONDS = 0.002
+DEFERRED_TICK_SECONDS = 3600.0
 
 
 class Candidates(Protocol):
@@ -112,6 +114,7 @@ class FlowControl:
         self._paces = defaultdict(Pace, {lane.name: self._paces[lane.name] for lane in self.controller.lanes})
         for name in self._paces:
             self._watch_pace(name, now)
+        self._arm()
         self.wake()
 
     async def enter(
@@ -129,7 +132,7 @@ class FlowControl:
         if isinstance(entry, Refusal):
             return entry
         self._look()
-        refusal = self._outlook_refusal(entry) if entry.queued else None
+        refusal = self._outlook_refusal(entry) if entry.queued and entry.deferral is None else None
         if refusal is not None:
             self._end(entry, Outcome.REJECTED_CAPACITY, refusal)
             return refusal
@@ -142,7 +145,9 @@ class FlowControl:
 
     def _explain(self, entry: Entry, request: InferenceRequest, state: CycleState, now: float) -> WaitRecord:
         request = replace(request, priority=entry.priority)
-        item = QueuedRequest(request, entry.enqueued_at, entry.deadline, state)
+        item = QueuedRequest(request, entry.in_line_since, entry.deadline, state)
+        deferred = entry.in_line_since - entry.enqueued_at
+        before = f"deferred for {deferred:.1f} s; " if deferred else ""
         return WaitRecord(
             seconds=now - entry.enqueued_at,
             priority=entry.priority,
@@ -151,7 +156,7 @@ class FlowControl:
             level=request.level,
             fairness_id=request.fairness_id,
             saturation=self._found.get(entry.lane, Saturation(0.0)).effective,
-            reason=self.controller.policies.reason(item, entry.band, now),
+            reason=before + self.controller.policies.reason(item, entry.band, now),
         )
 
     def endpoints_for(self, request: InferenceRequest, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
@@ -165,7 +170,7 @@ class FlowControl:
 
     def wake(self) -> None:
         """The load of the pool has changed."""
-        if not self._waiting or self._look_soon:
+        if not self.controller.in_line or self._look_soon:
             return
         loop = asyncio.get_running_loop()
         self._look_soon = True
@@ -193,11 +198,14 @@ class FlowControl:
         if not found:
             return "no such request is queued"
         for entry in found:
-            before = entry.waiting.request
-            problem = self.controller.reprioritise(entry, priority, self._clock())
+            before, was_deferred, now = entry.waiting.request, entry.deferral is not None, self._clock()
+            problem = self.controller.reprioritise(entry, priority, now)
             if problem:
                 return problem
+            if was_deferred and entry.deferral is None:
+                self._lined_up(entry, now)
             self._observer.moved(before, entry.waiting.request)
+        self._arm()
         self.wake()
         return ""
 
@@ -239,7 +247,8 @@ class FlowControl:
             return self._refused_at_the_door(item, Outcome.REJECTED_CAPACITY, outcomes.over_capacity(limit))
         entry = self.controller.add(item, lane, now, pool_empty=empty)
         entry.subset = subset
-        self._paces[lane].arrived(entry.priority, now)
+        if entry.deferral is None:
+            self._paces[lane].arrived(entry.priority, now)
         self._observer.entered(request, self._clock() - now)
         return entry
 
@@ -273,6 +282,11 @@ class FlowControl:
     def _watch_pace(self, lane_name: str, now: float) -> None:
         self._paces[lane_name].waiting(now, some=self.controller.waits_in(lane_name))
 
+    def _lined_up(self, entry: Entry, now: float) -> None:
+        """A deferred request stands in line: for its lane it comes at this moment."""
+        self._paces[entry.lane].arrived(entry.priority, now)
+        self._watch_pace(entry.lane, now)
+
     async def _wait(self, entry: Entry) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[entry] = future
@@ -294,7 +308,7 @@ class FlowControl:
         now = self._clock()
         item = self.controller.withdraw(entry, now)
         self._watch_pace(entry.lane, now)
-        self._observer.left(item.request, outcome, now - item.enqueued_at, was_queued=True)
+        self._observer.left(item.request, outcome, now - entry.enqueued_at, was_queued=True)
         entry.refusal = refusal
         self._answer(entry)
 
@@ -303,7 +317,7 @@ class FlowControl:
         self._pending += 1
         self._paces[entry.lane].dispatched(entry.priority, now)
         self._watch_pace(entry.lane, now)
-        self._observer.left(item.request, Outcome.DISPATCHED, now - item.enqueued_at, was_queued=True)
+        self._observer.left(item.request, Outcome.DISPATCHED, now - entry.enqueued_at, was_queued=True)
         self._answer(entry)
 
     def _answer(self, entry: Entry) -> None:
@@ -327,9 +341,10 @@ class FlowControl:
         self._look_soon = False
         started = now = self._clock()
         controller = self.controller
-        controller.advance(now)
+        for ready in controller.advance(now):
+            self._lined_up(ready, now)
         self._expire(now)
-        if controller.length:
+        if controller.in_line:
             self._found = {}
             views = [(lane, self._view(lane, now)) for lane in controller.lanes]
             fullest = self.saturation
@@ -373,5 +388,6 @@ class FlowControl:
             self._timer = None
         if not self._waiting:
             return
-        delay = min(TICK_SECONDS, max(0.0, self.controller.next_event_at() - self._clock()))
+        longest = TICK_SECONDS if self.controller.in_line else DEFERRED_TICK_SECONDS
+        delay = min(longest, max(0.0, self.controller.next_event_at() - self._clock()))
         self._timer = asyncio.get_running_loop().call_later(delay, self._look)

@@ -15,7 +15,8 @@ MOST_LOOKED_AT = 20_000
 class PriorityStatus:
     """What waits of one priority. ``levels`` are the names under which it was asked for.
 
-    ``flows`` and ``oldest_seconds`` are None where the queue is too long to be looked through.
+    ``deferred`` of it do not stand in line yet. ``flows`` and ``oldest_seconds`` are None where the queue is too long
+    to be looked through.
     """
 
     priority: int
@@ -25,6 +26,7 @@ class PriorityStatus:
     levels: Sequence[str] = ()
     flows: int | None = None
     oldest_seconds: float | None = None
+    deferred: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class QueueStatus:
     strategy: str
     expected_wait_seconds: float | None
     priorities: Sequence[PriorityStatus]
+    deferred: int = 0
 
 
 @dataclass(slots=True)
@@ -67,13 +70,15 @@ def queue_status(flow: FlowControl, now: float) -> QueueStatus:
         strategy=limits.settings.strategy,
         expected_wait_seconds=flow.expected_wait(),
         priorities=[_of_priority(flow, priority, seen.get(priority), now) for priority in known],
+        deferred=sum(limits.deferred.values()),
     )
 
 
 def _of_priority(flow: FlowControl, priority: int, seen: _Seen | None, now: float) -> PriorityStatus:
     limits = flow.controller.limits
     waiting = limits.waiting(priority)
-    status = PriorityStatus(priority, waiting.requests, waiting.size_bytes, limits.band(priority).max_requests)
+    most, deferred = limits.band(priority).max_requests, limits.deferred.get(priority, 0)
+    status = PriorityStatus(priority, waiting.requests, waiting.size_bytes, most, deferred=deferred)
     if seen is None:
         return status
     return replace(

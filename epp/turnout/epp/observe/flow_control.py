@@ -141,12 +141,20 @@ class CapacityGauges(Collector):
         yield self._of_all("requests", total.requests, settings.max_requests)
         yield self._of_all("bytes", total.size_bytes, settings.max_bytes)
         yield from self._by_priority(limits)
+        yield self._deferred(limits)
 
     def _of_all(self, unit: str, amount: int, limit: int | None) -> GaugeMetricFamily:
         name = f"{self._prefix}global_capacity_utilization_{unit}"
         family = GaugeMetricFamily(name, f"Share of the limit in {unit} that waits.", labels=("inference_pool",))
         if limit:
             family.add_metric((self._pool,), amount / limit)
+        return family
+
+    def _deferred(self, limits: Limits) -> GaugeMetricFamily:
+        text = "Requests in the queue that do not stand in line yet."
+        family = GaugeMetricFamily(f"{self._prefix}deferred_requests", text, labels=("priority", "inference_pool"))
+        for priority, count in sorted(limits.deferred.items()):
+            family.add_metric((str(priority), self._pool), count)
         return family
 
     def _by_priority(self, limits: Limits) -> Iterable[GaugeMetricFamily]:

@@ -59,6 +59,7 @@ class QueuePage(msgspec.Struct, frozen=True):
     strategy: str = ""
     expected_wait_seconds: Number = None
     bands: list[BandPage] = []
+    deferred: Number = None
 
 
 class WindowPage(msgspec.Struct, frozen=True):

@@ -78,6 +78,7 @@ def _queue(queue: QueuePage) -> list[Text]:
         return [Text("\nqueue: flow control is off", style="bold")]
     parts = [
         f"{_count(queue.queued)} requests wait ({_size(queue.bytes)})",
+        *([f"{_count(queue.deferred)} of them deferred"] if queue.deferred else []),
         f"saturation {_number(queue.saturation)}",
         f"one more at the end would wait {_duration(queue.expected_wait_seconds)}",
         *([f"strategy {printable(queue.strategy)}"] if queue.strategy else []),

@@ -200,7 +200,7 @@ class Predictor:
     ) -> Floats:
         uncached = np.array(shape.uncached, dtype=np.float64)
         ahead = [
-            max(site.work.prefill_ahead(now), self._reported_wait(endpoint, site, shape, step))
+            max(site.work.prefill_ahead(now), self._wait_for_a_place(endpoint, site, shape, step, now))
             for endpoint, site, step in zip(endpoints, pool.sites, tpot.tolist(), strict=True)
         ]
         adapter, load = shape.adapter, self._settings.adapter_load_seconds
@@ -217,8 +217,10 @@ class Predictor:
             ]
         )
 
-    def _reported_wait(self, endpoint: Endpoint, site: Site, shape: RequestShape, tpot_seconds: float) -> float:
-        """By the engine's word: so many wait for their prompts to be computed or, in a full engine, for a place."""
+    def _wait_for_a_place(
+        self, endpoint: Endpoint, site: Site, shape: RequestShape, tpot_seconds: float, now: float
+    ) -> float:
+        """By the engine's word so many wait for their prompts to be computed or, in a full engine, for a place."""
         waiting, running = endpoint.metrics.waiting_queue_size, endpoint.metrics.running_requests
         site.most_running = max(site.most_running, running)
         if not waiting:
@@ -226,6 +228,9 @@ class Predictor:
         # Where others wait while more run than ever before, the engine is most likely full.
         places = self._settings.max_running_requests or max(FEWEST_PLACES, site.most_running)
         if running >= places:
+            if site.work.requests >= running:
+                return site.work.place_in(places, now)
+            # Most of what runs was sent by others.
             return (waiting + 1) * shape.output_tokens * tpot_seconds / running
         return waiting * site.work.usual_prefill
 

@@ -216,7 +216,9 @@ class PredictedLatencyProducer:
         site = self._predictor.site(endpoint)
         number, context = next(self._numbers), state.get(PROMPT, Prompt()).tokens + self._output_tokens(request) / 2
         shown = request.stream and self._sees_bodies
-        site.work.send(number, row.load_seconds + row.prefill_seconds, context, state.now, shows_first_token=shown)
+        duration = row.prediction.ttft_seconds + self._output_tokens(request) * row.prediction.tpot_seconds
+        prefill = row.load_seconds + row.prefill_seconds
+        site.work.send(number, prefill, duration, context, state.now, shows_first_token=shown)
         state.write(self._run_key, _Run(number, site, row, context, state.now))
         self._figures.predicted(request, row.prediction)
 

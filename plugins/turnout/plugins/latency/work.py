@@ -17,25 +17,38 @@ MOST_PREFILL_SHARE = 0.9
 class EndpointWork:
     """Requests by number. Times are in seconds; the memory is that of the requests in flight."""
 
-    __slots__ = ("_free_at", "_pending", "_prefilled", "_prefilled_at", "context_tokens", "requests", "usual_prefill")
+    __slots__ = ("_ends", "_free_at", "_pending", "_prefilled", "_prefilled_at", "context_tokens", "usual_prefill")
 
     def __init__(self) -> None:
-        self.requests = 0
         self.context_tokens = 0.0
         """Of all requests, as they are expected to be on average while they decode."""
         self.usual_prefill = 0.0
         """Seconds that a prompt takes here on average."""
         self._free_at = 0.0
+        # When each request is expected to end.
+        self._ends: dict[int, float] = {}
         # Prefill seconds of the requests whose first token is going to be seen and has not been, in order.
         self._pending: dict[int, float] = {}
         self._prefilled = 0.0
         self._prefilled_at = 0.0
 
+    @property
+    def requests(self) -> int:
+        """How many are on their way."""
+        return len(self._ends)
+
     def send(
-        self, number: int, prefill_seconds: float, context_tokens: float, now: float, *, shows_first_token: bool
+        self,
+        number: int,
+        prefill_seconds: float,
+        duration: float,
+        context_tokens: float,
+        now: float,
+        *,
+        shows_first_token: bool,
     ) -> None:
-        """A request is on its way."""
-        self.requests += 1
+        """A request is on its way; it is expected to end after ``duration``."""
+        self._ends[number] = now + duration
         self.context_tokens += context_tokens
         self.usual_prefill += (prefill_seconds - self.usual_prefill) * (
             USUAL_PREFILL_STEP if self.usual_prefill else 1.0
@@ -54,7 +67,7 @@ class EndpointWork:
     def end(self, number: int, context_tokens: float, now: float) -> None:
         """The request is over, whether its prompt was computed or not."""
         self.first_token(number, now)
-        self.requests -= 1
+        self._ends.pop(number, None)
         self.context_tokens = max(0.0, self.context_tokens - context_tokens) if self.requests else 0.0
 
     def prefill_ahead(self, now: float) -> float:
@@ -63,6 +76,13 @@ class EndpointWork:
         if len(self._pending) < 2:
             return by_the_clock
         return max(by_the_clock, sum(islice(self._pending.values(), 1, None)))
+
+    def place_in(self, places: int, now: float) -> float:
+        """Seconds until one of so many places is free for a request that is sent now, those before it served first."""
+        beyond = len(self._ends) - places
+        if beyond < 0:
+            return 0.0
+        return max(0.0, sorted(self._ends.values())[beyond] - now)
 
     def prefill_share(self, now: float) -> float:
         """Which share of its time the endpoint spends on prompts lately, at most 0.9."""
