@@ -1,14 +1,20 @@
+import asyncio
+
 import pytest
 
 from turnout.config import DEFAULT_CONFIG, load_pipeline, shipped_profiles
+from turnout.framework import PROMPT, CycleState, Endpoint, EndpointMetrics, Headers, InferenceRequest, Prompt
+from turnout.framework.testing import make_endpoint
 
 NAMES = [
     "bursts",
     "cost-first",
     "default",
+    "green",
     "llm-d-default",
     "load-only",
     "lora",
+    "multi-objective",
     "overload",
     "precise-prefix",
     "prefix-and-load",
@@ -42,3 +48,44 @@ def test_the_field_s_default_is_shipped_beside_it() -> None:
         ("kv-cache-utilization-scorer", 2.0),
         ("prefix-cache-scorer", 3.0),
     ]
+
+
+def endpoint(name: str, in_flight: int, price: int, region: str, zone: str, models: str, shard: str) -> Endpoint:
+    labels = {
+        "turnout/price-per-hour": str(price),
+        "topology.kubernetes.io/region": region,
+        "topology.kubernetes.io/zone": zone,
+        "models": models,
+        "shard": shard,
+    }
+    metrics = EndpointMetrics(running_requests=in_flight, kv_cache_utilization=0.3)
+    return make_endpoint(name, labels=labels, in_flight=in_flight, metrics=metrics)
+
+
+# The example of docs/configuration.md.
+EXAMPLE = [
+    endpoint("idle", 3, 8, "eu-central-1", "zone-c", "", "1"),
+    endpoint("cheap", 4, 2, "us-east-1", "zone-c", "", "2"),
+    endpoint("clean", 4, 6, "eu-north-1", "zone-c", "", "3"),
+    endpoint("near", 5, 5, "eu-central-1", "zone-a", "m", "7"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [("slo-first", "idle"), ("cost-first", "cheap"), ("green", "clean"), ("multi-objective", "near")],
+)
+def test_each_profile_with_an_objective_of_its_own_decides_differently(name: str, chosen: str) -> None:
+    pipeline = load_pipeline(shipped_profiles().joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+    headers = Headers([("x-turnout-origin", "zone-b"), ("x-turnout-affinity", "shard=7")])
+    request = InferenceRequest("r", model="m", target_model="m", headers=headers, ttft_target=1.0)
+    state = CycleState(1.0)
+    state.write(PROMPT, Prompt(b"", 1000))
+
+    async def produce() -> None:
+        for stage in pipeline.producer_stages:
+            for named in stage:
+                await named.plugin.produce(request, state, EXAMPLE)
+
+    asyncio.run(produce())
+    assert pipeline.scheduler.schedule(request, state, EXAMPLE, 1.0).endpoint.name == f"default/{chosen}"
