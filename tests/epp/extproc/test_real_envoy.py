@@ -264,6 +264,22 @@ async def test_a_stream_is_closed_with_the_first_piece_and_the_rest_arrives(endi
         assert rig.gateway.epp.stats.ended == {"OK": 1}
 
 
+async def test_pieces_that_cross_the_end_of_the_stream_arrive_in_order() -> None:
+    async with rig_for("BUFFERED", "STREAMED", access_log=True, view=ResponseView.FIRST_PIECE) as rig:
+        pieces = [b"%04d" % number * 500 for number in range(300)]
+        rig.endpoint.answer = BEGUN
+        rig.endpoint.rest = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+        rig.endpoint.go_on.set()
+        for _ in range(20):
+            exchange = rig.expect()
+            answer = await rig.gateway.send(head("POST", "content-length: 2"), b"ab")
+            assert answer.body == b"target" + b"".join(pieces)
+            await exchange.closed.wait()
+            assert answer.body.startswith(exchange.seen_body)
+        await rig.gateway.epp.stop()
+        assert rig.gateway.epp.stats.ended == {"OK": 20}
+
+
 async def test_an_endpoint_that_hangs_up_shows_as_a_response_of_envoy() -> None:
     async with rig_for("BUFFERED", "STREAMED") as rig:
         rig.endpoint.answer = b"garbage\r\n\r\n"
