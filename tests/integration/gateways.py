@@ -186,7 +186,8 @@ def envoy_options(mode: Mode, eds: Path, epp: EppOptions, grpc_port: int) -> Gat
     options = gateway_options(up, pipeline, OverrideHost(eds), grpc_port)
     if mode is Mode.BUFFERED:
         assert options.request_body == ("full-duplex" if pipeline.defers else "buffered")
-        assert (options.response_body, options.access_log) == ("none", True)
+        body = "streamed" if pipeline.reads_first_piece else "none"
+        assert (options.response_body, options.access_log) == (body, True)
         return options
     return replace(
         options,

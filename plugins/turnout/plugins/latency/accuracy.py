@@ -2,7 +2,7 @@
 
 import math
 
-from river.stats import EWMean
+from turnout.plugins.latency.learners import EWMean
 
 FADING = 0.05
 """The weight of the latest of the errors: about the last 40 count."""

@@ -9,8 +9,6 @@ from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
-from river.stats import EWMean
-
 from turnout.framework import (
     PROMPT,
     Completion,
@@ -33,6 +31,7 @@ from turnout.plugins.inflight_load.keys import UncachedRequestTokens
 from turnout.plugins.latency.engine_timing import EngineTiming
 from turnout.plugins.latency.figures import LatencyFigures, variant_readings
 from turnout.plugins.latency.keys import DEFAULT_PRODUCER, LATENCY_PREDICTIONS, SLO_TARGETS, SloTargets
+from turnout.plugins.latency.learners import EWMean
 from turnout.plugins.latency.learnt_file import read_learnt, write_learnt
 from turnout.plugins.latency.predictor import Predictor, PredictorSettings, RequestShape, Row, Site, Table
 from turnout.plugins.model_cache.keys import LOAD_SECONDS

@@ -10,7 +10,7 @@ same for short and long requests. Factors start at 1. Older observations fade, a
 import math
 from collections.abc import Mapping, Sequence
 
-from river.linear_model import BayesianLinearRegression
+from turnout.plugins.latency.learners import BayesianLinearRegression
 
 FADING = 0.97
 """What is left of the weight of an observation after the next one: the last 33 or so count."""
