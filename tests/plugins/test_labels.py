@@ -4,7 +4,7 @@ from hypothesis import given
 from plugins.generated import endpoint_lists
 from turnout.framework import Endpoint
 from turnout.framework.testing import check_filter, make_endpoint, make_request, make_state
-from turnout.plugins.labels import LabelRequirement, LabelSelectorFilter
+from turnout.plugins.labels import ByLabel, LabelRequirement, LabelSelectorFilter
 
 POOL = [
     make_endpoint("decode-a", labels={"role": "decode", "zone": "a"}),
@@ -91,3 +91,22 @@ def test_a_requirement_that_makes_no_sense_is_refused(requirement: LabelRequirem
 def test_the_filter_keeps_its_contract(endpoints: list[Endpoint]) -> None:
     selector = LabelSelectorFilter({"zone": "decode"}, [LabelRequirement("role", "NotIn", ["prefill"])])
     check_filter(selector, make_request(), make_state(), endpoints)
+
+
+@pytest.mark.parametrize(
+    ("values", "allows_none", "kept"),
+    [
+        pytest.param(["a", "b"], False, ["a"], id="one of the values"),
+        pytest.param(["a"], True, ["a", "none"], id="or none at all"),
+        pytest.param([], False, [], id="no value is valid"),
+    ],
+)
+def test_a_label_is_kept_by_its_value(values: list[str], allows_none: bool, kept: list[str]) -> None:
+    endpoints = [make_endpoint("a", labels={"l": "a"}), make_endpoint("c", labels={"l": "c"}), make_endpoint("none")]
+    found = ByLabel("l", values, allows_none).filter(make_request(), make_state(), endpoints)
+    assert [endpoint.name.removeprefix("default/") for endpoint in found] == kept
+
+
+def test_a_label_has_a_name() -> None:
+    with pytest.raises(ValueError, match="label must not be empty, got ''"):
+        ByLabel("")

@@ -46,6 +46,27 @@ class LabelSelectorFilter:
         return equal and all(_holds(requirement, labels) for requirement in self._requirements)
 
 
+class ByLabel:
+    """Keeps the endpoints whose ``label`` has one of the ``valid_values``; with ``allows_no_label`` those without, too.
+
+    Raises:
+        ValueError: ``label`` is empty.
+    """
+
+    def __init__(self, label: str, valid_values: Sequence[str] = (), allows_no_label: bool = False) -> None:
+        if not label:
+            raise ValueError(f"label must not be empty, got {label!r}")
+        self._label = label
+        self._values = frozenset(valid_values)
+        self._allows_none = allows_no_label
+
+    def filter(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        return [endpoint for endpoint in endpoints if self._keeps(endpoint.labels.get(self._label))]
+
+    def _keeps(self, value: str | None) -> bool:
+        return self._allows_none if value is None else value in self._values
+
+
 def _holds(requirement: LabelRequirement, labels: Mapping[str, str]) -> bool:
     value = labels.get(requirement.key)
     match requirement.operator:

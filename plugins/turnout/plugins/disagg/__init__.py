@@ -1,0 +1,1 @@
+"""Requests that several endpoints work on: prefill, decode and encode apart."""

@@ -1,0 +1,17 @@
+"""What plugins say to each other about a request that several endpoints work on."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from turnout.framework import Endpoint, KeyFamily
+
+DEFAULT_HANDLER = "disagg-profile-handler"
+
+Decision: TypeAlias = Callable[[Endpoint], bool]
+"""Whether a stage shall run, given the endpoint that was picked first for the request."""
+
+DISAGG_DECISION: KeyFamily[Decision] = KeyFamily("disagg-decision", "prefix-based-pd-decider")
+"""Published by deciders for each request, asked for by the profile handler in the cycle."""
+
+PEER_ENDPOINT: KeyFamily[Endpoint] = KeyFamily("peer-endpoint", DEFAULT_HANDLER)
+"""The endpoint that was picked before; there from the second stage of a cycle on."""

@@ -1,0 +1,1 @@
+"""Where endpoints are, and how near to each other."""

@@ -1,0 +1,58 @@
+import pytest
+from hypothesis import given
+
+from plugins.generated import endpoint_lists
+from turnout.framework import CycleState, Endpoint
+from turnout.framework.testing import check_filter, check_scorer, make_endpoint, make_request, make_state
+from turnout.plugins.disagg.keys import PEER_ENDPOINT
+from turnout.plugins.topology.affinity import TopologyAffinityFilter, TopologyAffinityScorer
+from turnout.plugins.topology.places import Level
+
+HOST, RACK, ZONE, REGION = (
+    "kubernetes.io/hostname",
+    "topology.kubernetes.io/rack",
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+)
+
+
+def at(name: str, *place: str) -> Endpoint:
+    return make_endpoint(name, labels=dict(zip((REGION, ZONE, RACK, HOST), place, strict=False)))
+
+
+PEER = at("peer", "eu", "z1", "r1", "h1")
+POOL = [at("host", "eu", "z1", "r1", "h1"), at("rack", "eu", "z1", "r1", "h2"), at("zone", "eu", "z1"), at("far", "us")]
+
+
+def with_peer() -> CycleState:
+    state = make_state()
+    state.write(PEER_ENDPOINT.of(""), PEER)
+    return state
+
+
+def test_the_nearer_to_the_peer_the_better() -> None:
+    scores = TopologyAffinityScorer().score(make_request(), with_peer(), [*POOL, at("region", "eu")])
+    assert scores == [1.0, 0.2, 0.05, 0.0, 0.02]
+    assert TopologyAffinityScorer().score(make_request(), make_state(), POOL) == [0.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("level", "pool", "kept"),
+    [
+        pytest.param("host", POOL, ["host"], id="the same host"),
+        pytest.param("zone", POOL, ["host", "rack", "zone"], id="the same zone or nearer"),
+        pytest.param("rack", POOL[2:], ["zone", "far"], id="nobody is near enough: all"),
+    ],
+)
+def test_those_near_enough_are_kept(level: Level, pool: list[Endpoint], kept: list[str]) -> None:
+    found = TopologyAffinityFilter(level).filter(make_request(), with_peer(), pool)
+    assert [endpoint.name.removeprefix("default/") for endpoint in found] == kept
+    assert TopologyAffinityFilter(level).filter(make_request(), make_state(), pool) == pool
+
+
+@given(endpoints=endpoint_lists())
+def test_both_keep_their_contracts(endpoints: list[Endpoint]) -> None:
+    state = make_state()
+    state.write(PEER_ENDPOINT.of(""), endpoints[0])
+    check_filter(TopologyAffinityFilter(), make_request(), state, endpoints)
+    check_scorer(TopologyAffinityScorer(), make_request(), state, endpoints)
