@@ -1,0 +1,1 @@
+"""Endpoints on slices of a GPU (NVIDIA Multi-Instance GPU)."""
