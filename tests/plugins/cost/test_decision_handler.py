@@ -22,7 +22,7 @@ from turnout.plugins.cost.decision_handler import CostDecisionHandler
 from turnout.plugins.cost.decision_steps import Step
 from turnout.plugins.cost.keys import BUDGET_CHECK, EXPECTED_COSTS, ExpectedCosts
 from turnout.plugins.labels import LabelSelectorFilter
-from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, LatencyPrediction
+from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS, LatencyPrediction, SloTargets
 from turnout.plugins.pickers import MaxScorePicker
 
 POOL = [make_endpoint(name, labels={"role": name}) for name in ("keep", "spot", "small")]
@@ -107,6 +107,16 @@ def test_the_header_says_why(handler: CostDecisionHandler, request_: InferenceRe
     result = decide(handler, state, request_)
     told = handler.response_headers(request_, state, response_of(result.endpoint))
     assert told == {"x-turnout-model-fallback": f"s; reason={reason}"}
+
+
+def test_what_a_request_has_waited_is_taken_off_its_target() -> None:
+    handler, request = CostDecisionHandler("keep", faster=[SMALL]), replace(make_request(), ttft_target=10.0)
+    predictions = {"default/keep": LatencyPrediction(9.0, 0.1), "default/small": LatencyPrediction(0.1, 0.01)}
+    for left, profile in ((SloTargets(10.0), "keep"), (SloTargets(8.0), "small")):
+        state = state_with(costs={"keep": 2.0, "small": 1.0})
+        state.write(LATENCY_PREDICTIONS.of(""), predictions)
+        state.write(SLO_TARGETS.of(""), left)
+        assert decide(handler, state, request).primary == profile
 
 
 def test_a_request_that_keeps_its_model_has_no_header() -> None:
