@@ -60,6 +60,14 @@ def test_an_end_counts_once() -> None:
     assert spent(budget) == (50.0, 0.0)
 
 
+def test_a_report_beyond_any_number_gives_back_what_was_reserved() -> None:
+    budget = CostBudget(pool_per_hour=1000.0)
+    trip = Trip(budget)
+    trip.go()
+    trip.end(1.0, Usage(10**400, 0))
+    assert spent(budget) == (1e9, 0.0)
+
+
 def test_an_end_without_a_dispatch_counts_nothing() -> None:
     budget = CostBudget(pool_per_hour=50.0)
     trip = Trip(budget)

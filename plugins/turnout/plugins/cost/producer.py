@@ -21,14 +21,13 @@ from turnout.plugins.cost.keys import DEFAULT_PRODUCER, EXPECTED_COSTS, Expected
 from turnout.plugins.cost.price_book import PriceBook
 from turnout.plugins.cost.price_labels import PriceLabels
 from turnout.plugins.cost.prices import HourPrice, Price, PriceEntry, checked_price
-from turnout.plugins.cost.quotes import NOTHING, QUOTES, Quotes, Rates, Work
+from turnout.plugins.cost.quotes import MAX_TOKENS, NOTHING, QUOTES, Quotes, Rates, Work
 from turnout.plugins.feeds.source import FeedSource
 from turnout.plugins.inflight_load.keys import UNCACHED_REQUEST_TOKENS, UncachedRequestTokens
 from turnout.plugins.latency.keys import LATENCY_PREDICTIONS
 
 DEFAULT_NAME = PluginName(DEFAULT_PRODUCER)
 DEFAULT_LABELS = PriceLabels()
-MAX_TOKENS = 10**9
 _COMPUTES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 

@@ -63,11 +63,11 @@ class Quote:
         if usage is None:
             cost = self.expected
         else:
+            prompt, output = _believable(usage.prompt_tokens), _believable(usage.completion_tokens)
             cached = usage.cached_tokens
             if cached is None:
                 cached = self.work.prompt - self.uncached
-            uncached = max(0, usage.prompt_tokens - max(0, cached))
-            cost = self._cost(usage.prompt_tokens, uncached, usage.completion_tokens)
+            cost = self._cost(prompt, max(0, prompt - max(0, cached)), output)
         if isinstance(self.price, HourPrice):
             cost = min(cost, self.price.per_hour / SECONDS_PER_HOUR * max(0.0, seconds))
         return cost
@@ -129,8 +129,16 @@ def _by_tokens(price: TokenPrice, prompt: int, uncached: int, output: int) -> fl
     return tokens / TOKENS_PER_PRICE
 
 
+def _believable(tokens: int) -> int:
+    # A number that no float can hold would end the settling half-way.
+    return max(0, min(tokens, MAX_TOKENS))
+
+
 NOTHING = Work(0, 0, 0)
 """A request that an engine answers without computing anything."""
+
+MAX_TOKENS = 10**9
+"""Of a prompt or an answer; whoever says more counts with this."""
 
 MAX_BUSY_SECONDS = 1e6
 """A prediction beyond that is none."""
