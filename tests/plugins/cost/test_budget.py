@@ -51,6 +51,12 @@ def test_a_request_reserves_what_it_is_expected_to_cost_until_its_end() -> None:
     assert third.go(2.0) is None
 
 
+def test_a_request_on_its_way_keeps_nothing_of_the_candidates() -> None:
+    trip = Trip(CostBudget(pool_per_hour=1000.0))
+    trip.go()
+    assert BUDGET_CHECK.of("") not in trip.state
+
+
 def test_an_end_counts_once() -> None:
     budget = CostBudget(pool_per_hour=1000.0)
     trip = Trip(budget)

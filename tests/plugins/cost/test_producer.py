@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.cost.priced import CHEAP, DEAR, NAMELESS, PRICES, request_of, state_of, token_pricing
-from plugins.generated import endpoint_lists, produce
+from plugins.generated import decided, endpoint_lists, produce
 from turnout.framework import CycleState, Endpoint, GaugeReading, PluginName
 from turnout.framework.testing import check_producer, make_endpoint, make_request, make_state
 from turnout.plugins.cost.keys import EXPECTED_COSTS
@@ -86,6 +86,23 @@ def test_time_is_what_is_predicted_to_be_taken() -> None:
     costs = costs_of(producer, state, (CHEAP, DEAR))
     assert costs["default/cheap"] == 0.5
     assert costs["default/dear"] == pytest.approx(2 * (80 / 15928 + 256 / 2000))
+
+
+def test_what_was_not_picked_is_forgotten_when_the_decision_stands() -> None:
+    producer, request, state = token_pricing(), request_of(), state_of(80)
+    state.write(LATENCY_PREDICTIONS.of(""), {each.name: LatencyPrediction(1.0, 0.1) for each in POOL})
+    produce(producer, request, state, POOL)
+    cost = state.read(EXPECTED_COSTS.of("")).costs["default/cheap"]
+    producer.pre_request(request, state, decided(CHEAP))
+    assert state.read(EXPECTED_COSTS.of("")).costs == {"default/cheap": cost}
+    quotes = state.read(QUOTES.of(""))
+    assert (list(quotes.prices), list(quotes.predictions)) == (["default/cheap"], ["default/cheap"])
+
+
+def test_without_quotes_there_is_nothing_to_forget() -> None:
+    state = state_of(80)
+    token_pricing().pre_request(request_of(), state, decided(CHEAP))
+    assert QUOTES.of("") not in state
 
 
 def test_a_get_costs_nothing() -> None:

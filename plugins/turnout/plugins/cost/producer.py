@@ -15,6 +15,7 @@ from turnout.framework import (
     PluginName,
     Prompt,
     Reading,
+    SchedulingResult,
     WallClock,
 )
 from turnout.plugins.cost.keys import DEFAULT_PRODUCER, EXPECTED_COSTS, ExpectedCosts
@@ -112,6 +113,14 @@ class ExpectedCostProducer:
         )
         state.write(self._quotes_key, quotes)
         state.write(self._costs_key, ExpectedCosts(self._currency, quotes.expected_costs()))
+
+    def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> None:
+        """Keeps the quotes for what was picked; those for a thousand others need not live as long as the response."""
+        quotes = state.get(self._quotes_key)
+        if quotes is not None:
+            kept = quotes.only_of({profile.picked[0].name for profile in result.profiles.values()})
+            state.write(self._quotes_key, kept)
+            state.write(self._costs_key, ExpectedCosts(self._currency, kept.expected_costs()))
 
     def endpoints_changed(self, endpoints: Sequence[Endpoint]) -> None:
         """The pool has these endpoints."""

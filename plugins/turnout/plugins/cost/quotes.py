@@ -7,8 +7,8 @@ tokens that it really had, and it is never more than the time that passed: no re
 all of it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from turnout.framework import KeyFamily, Usage
 from turnout.plugins.cost.keys import DEFAULT_PRODUCER
@@ -106,6 +106,12 @@ class Quotes:
         """What the quotes expect, by endpoint name. Without the quotes themselves, for they are many."""
         rates, work, uncached, busy = self.rates, self.work, self._uncached, self._busy
         return {name: _expected(price, rates, work, uncached(name), busy(name)) for name, price in self.prices.items()}
+
+    def only_of(self, endpoint_names: Collection[str]) -> "Quotes":
+        """The same quotes for these endpoints, without what the others' were made of."""
+        prices = {name: price for name, price in self.prices.items() if name in endpoint_names}
+        predictions = {name: each for name, each in self.predictions.items() if name in endpoint_names}
+        return replace(self, prices=prices, predictions=predictions)
 
     def _uncached(self, endpoint_name: str) -> int:
         return min(self.uncached.at(endpoint_name), self.work.prompt)
