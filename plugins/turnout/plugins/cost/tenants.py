@@ -48,11 +48,14 @@ class TenantAccounts:
         """Whether tenants have to share an account."""
         return bool(self._shared.spent or self._shared.reserved)
 
+    @property
+    def shared(self) -> Spending | None:
+        """The account of those who share; None without a limit that they could share."""
+        return None if self._limit is None else self._shared
+
     def accounts(self) -> Iterator[tuple[str, Spending]]:
-        """All accounts by tenant, those with limits of their own first."""
+        """The accounts of one tenant each, those with limits of their own first."""
         yield from self._named.items()
-        if self._limit is not None:
-            yield SHARED, self._shared
         yield from self._own.items()
 
     def _has_room(self, now: float) -> bool:
