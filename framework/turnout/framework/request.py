@@ -79,10 +79,10 @@ REQUEST_BODY: StateKey[bytes] = StateKey("request-body", producer="")
 class InferenceRequest:
     """What is known of a request before scheduling. Immutable; what plugins learn goes into the state.
 
-    ``received_at`` is in seconds on the same clock as ``CycleState.now``; ``size_bytes`` is the length of
-    the body. ``model`` is what the client asked for, ``target_model`` what will be asked of the engine.
-    ``level`` is the name of the priority level, empty if it has none. ``ttft_target`` and ``tpot_target`` are in
-    seconds, None without a target.
+    ``received_at`` is in seconds on the same clock as ``CycleState.now``; of a request that was deferred it is when it
+    began to stand in line. ``size_bytes`` is the length of the body. ``model`` is what the client asked for,
+    ``target_model`` what will be asked of the engine. ``level`` is the name of the priority level, empty if it has
+    none. ``ttft_target`` and ``tpot_target`` are in seconds, None without a target.
     """
 
     request_id: str

@@ -541,6 +541,32 @@ async def test_the_decision_says_how_long_a_request_was_deferred() -> None:
 
 
 @virtual
+async def test_the_targets_of_a_deferred_request_count_from_when_it_stands_in_line() -> None:
+    class ByTarget(Aging):
+        def rank(self, item: QueuedRequest, now: float) -> float:
+            assert item.request.ttft_target is not None
+            return item.request.received_at + item.request.ttft_target
+
+    windows = Named(Windows(length=600.0, patience=20.0), "later")
+    pool = Pool(made=settings(ordering=ByTarget(step=NEVER), deferral_policies=(windows,)))
+    await asyncio.sleep(200.0)
+    pool.load("a", 1)
+    later = asyncio.ensure_future(pool.ask(request("later", level="later", ttft_target=15.0, received_at=1200.0)))
+    await asyncio.sleep(19.0)
+    other = asyncio.ensure_future(pool.ask(request("other", ttft_target=10.0, received_at=1219.0)))
+    await asyncio.sleep(5.0)
+    pool.load("a", -1)
+    first = await asyncio.wait_for(other, 10.0)
+    assert isinstance(first, Admission)
+    assert first.in_line_since is None
+    assert not later.done()
+    first.settled()
+    admitted = await later
+    assert isinstance(admitted, Admission)
+    assert admitted.changed(request("later", received_at=1200.0)).received_at == 1220.0
+
+
+@virtual
 async def test_a_running_sheddable_request_makes_room_for_a_critical_one() -> None:
     class Newest:
         def eviction_rank(self, item: QueuedRequest, dispatched_at: float) -> tuple[float, ...]:

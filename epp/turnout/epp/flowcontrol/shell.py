@@ -141,12 +141,14 @@ class FlowControl:
         if entry.refusal is not None:
             return entry.refusal
         explain = partial(self._explain, entry, request, state, self._clock())
-        return Admission(self._settled, explain, entry.priority)
+        since = entry.in_line_since if entry.in_line_since != entry.enqueued_at else None
+        return Admission(self._settled, explain, entry.priority, since)
 
     def _explain(self, entry: Entry, request: InferenceRequest, state: CycleState, now: float) -> WaitRecord:
-        request = replace(request, priority=entry.priority)
-        item = QueuedRequest(request, entry.in_line_since, entry.deadline, state)
         deferred = entry.in_line_since - entry.enqueued_at
+        came = entry.in_line_since if deferred else request.received_at
+        request = replace(request, priority=entry.priority, received_at=came)
+        item = QueuedRequest(request, entry.in_line_since, entry.deadline, state)
         before = f"deferred for {deferred:.1f} s; " if deferred else ""
         return WaitRecord(
             seconds=now - entry.enqueued_at,
