@@ -472,6 +472,20 @@ async def test_a_deferred_request_is_refused_at_its_deadline_or_at_the_end_of_th
     assert pool.heard.outcomes[0] == "expires EvictedTTL 50.0"
 
 
+@virtual
+async def test_what_expires_deferred_is_told_of_the_pool_as_it_is_then() -> None:
+    pool = deferring(Windows(length=1e6, patience=50.0, refuses=True))
+    pool.remove("a")
+    came_to_nobody = pool.send("first", level="later")
+    await asyncio.sleep(1.0)
+    pool.add("a")
+    assert await came_to_nobody == "rejected-ttl-expired"
+    comes_to_one = pool.send("second", level="later")
+    await asyncio.sleep(1.0)
+    pool.remove("a")
+    assert await comes_to_one == "rejected-no-endpoints"
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -379,7 +379,8 @@ class FlowControl:
 
     def _expire(self, now: float) -> None:
         while (entry := self.controller.expire(now)) is not None:
-            empty = self.controller.lane_of(entry).pool_empty
+            # Nobody looks at a lane in which all are deferred: what it knows of the pool may be hours old.
+            empty = not self._book.endpoints(entry.lane, self._pool.candidates())
             outcome = Outcome.EVICTED_NO_ENDPOINTS if empty else Outcome.EVICTED_TTL
             self._end(entry, outcome, outcomes.expired(now - entry.enqueued_at, pool_empty=empty))
 
