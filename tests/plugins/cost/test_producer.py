@@ -125,6 +125,22 @@ def test_at_most_it_costs_the_longest_answer(allowed: int | None, most: float) -
     assert quote.most == most
 
 
+def test_each_of_several_answers_costs() -> None:
+    three = replace(request_of(), max_output_tokens=50, answers=3)
+    quote = produce(token_pricing(), three, state_of(80), POOL).read(QUOTES.of("")).at("default/cheap")
+    assert quote is not None
+    assert (quote.expected, quote.most) == (80 + 3 * 10 * 2, 80 + 3 * 50 * 2)
+
+
+def test_a_prediction_of_one_answer_is_not_the_time_of_several() -> None:
+    producer = ExpectedCostProducer(prices=[PriceEntry("small", per_hour=3600.0)])
+    state = state_of(0)
+    state.write(LATENCY_PREDICTIONS.of(""), {"default/cheap": LatencyPrediction(1.0, 0.1, busy_seconds=0.5)})
+    two = replace(request_of(), answers=2)
+    costs = produce(producer, two, state, [CHEAP]).read(EXPECTED_COSTS.of("")).costs
+    assert costs == pytest.approx({"default/cheap": 2 * 256 / 2000})
+
+
 def test_prices_are_told() -> None:
     producer = token_pricing()
     producer.endpoints_changed(POOL)

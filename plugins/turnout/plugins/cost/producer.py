@@ -42,7 +42,8 @@ class ExpectedCostProducer:
     of time it is the time of the endpoint that the request is predicted to take from others; without a prediction, its
     uncached tokens / ``prefill_tokens_per_second`` + the expected answer / ``decode_tokens_per_second``, which are the
     rates of the whole endpoint under load. The expected answer has ``expected_output_tokens``, or what the request
-    allows if that is less; the longest has what it allows, or ``most_output_tokens``. A GET costs nothing.
+    allows if that is less; the longest has what it allows, or ``most_output_tokens``; of several answers (``n``) each
+    counts, without a prediction. A GET costs nothing.
 
     ``unknown_price`` says what an endpoint without a known price gets: the price of the dearest candidate
     (``highest``), no request at all (``excluded``), or a price per hour. A file whose content is older than
@@ -108,9 +109,9 @@ class ExpectedCostProducer:
         """Writes the costs."""
         work = self._work(request, state)
         uncached = state.get(self._uncached_key) or UncachedRequestTokens(work.prompt)
-        quotes = Quotes(
-            self._prices(endpoints, work, uncached), self._rates, work, uncached, state.get(self._predictions_key) or {}
-        )
+        # Predictions are of one answer.
+        predictions = (state.get(self._predictions_key) if request.answers == 1 else None) or {}
+        quotes = Quotes(self._prices(endpoints, work, uncached), self._rates, work, uncached, predictions)
         state.write(self._quotes_key, quotes)
         state.write(self._costs_key, ExpectedCosts(self._currency, quotes.expected_costs()))
 
@@ -148,7 +149,8 @@ class ExpectedCostProducer:
         prompt = state.get(PROMPT, Prompt()).tokens
         allowed = request.max_output_tokens
         most = self._most_output_tokens if allowed is None else max(0, min(allowed, MAX_TOKENS))
-        return Work(prompt, request.output_tokens(self._output_tokens), most)
+        expected, answers = request.output_tokens(self._output_tokens), request.answers
+        return Work(prompt, min(MAX_TOKENS, expected * answers), min(MAX_TOKENS, most * answers))
 
     def _prices(
         self, endpoints: Sequence[Endpoint], work: Work, uncached: UncachedRequestTokens
