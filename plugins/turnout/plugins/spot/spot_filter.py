@@ -79,7 +79,7 @@ class SpotFilter:
         self._paused_until = 0.0
         self._refuses = only_spot == "refuse"
         self._overruns = 0
-        self.optional_reads = tuple(headroom.keys)
+        self.reads = tuple(headroom.keys)
 
     def filter(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """The endpoints on demand, and the spot endpoints that may be used."""
