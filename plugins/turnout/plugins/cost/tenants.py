@@ -2,8 +2,8 @@
 
 Theory of operation. A tenant has an account of its own as long as anything counts there. Where all are taken, further
 tenants share one, which has the budget of one tenant; and as long as anything counts there, new tenants go there, too.
-So all that counts of a tenant is in one account, and no tenant gets more than its budget, however many names it makes
-up.
+So all that counts of a tenant is in one account. Who makes up names gets a budget for each while there is room, and one
+for all that come after: what can be spent is bounded by the number of accounts.
 """
 
 from collections.abc import Iterator, Mapping
