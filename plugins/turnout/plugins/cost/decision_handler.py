@@ -5,6 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from turnout.framework import (
     REQUEST_BODY,
     CycleState,
+    Diagnosis,
+    Endpoint,
+    Finding,
     InferenceRequest,
     PluginName,
     ProfileOutcome,
@@ -75,6 +78,7 @@ class CostDecisionHandler:
             self._targets_key,
             self._budget_key,
         )
+        self._lacks_budget = False
         if any(step.model for step in steps):
             # Only then: the proxy has to send the heads of responses to whoever has this method.
             self.response_headers = self._tell_fallback
@@ -100,12 +104,21 @@ class CostDecisionHandler:
     ) -> SchedulingResult:
         """The decision with its reasons. Raises ``NoEndpointsError`` when no step has an endpoint."""
         walk = self._walk(request, state, results)
+        self._lacks_budget = bool(self._tree.over_budget) and walk.situation.budget is None
         choice = walk.choose()
         model = choice.step.target_model(request)
         if model:
             state.write(self._fallback_key, f"{model}; reason={choice.cause}")
         # Of the profiles only the one that was chosen: what others picked is not asked for anything.
         return SchedulingResult(choice.step.profile, {choice.step.profile: choice.result}, model, tuple(walk.reasons))
+
+    def diagnose(self, endpoints: Sequence[Endpoint], now: float) -> Diagnosis:
+        """Steps that are never taken, for want of a budget."""
+        if not self._lacks_budget:
+            return Diagnosis()
+        budget = self._budget_key.producer
+        message = f"it has steps for what is over budget, and no {budget} says what is; add one, or remove the steps"
+        return Diagnosis([Finding("no-budget", message)])
 
     def _tell_fallback(
         self, request: InferenceRequest, state: CycleState, response: Response
