@@ -92,6 +92,11 @@ def test_an_end_without_a_dispatch_counts_nothing() -> None:
         pytest.param(lambda trip: trip.end(1.0, status=None), 100.0, id="no head of the response seen"),
         pytest.param(lambda trip: trip.end(1.0, cause=Termination.CLIENT_DISCONNECT), 100.0, id="the client left"),
         pytest.param(lambda trip: trip.end(1.0, cause=Termination.EVICTED), 100.0, id="it was evicted"),
+        pytest.param(
+            lambda trip: trip.end(3600.0, cause=Termination.LOST, status=None, first_byte_seconds=None),
+            100.0,
+            id="nobody reported its end, so it may have been answered",
+        ),
         pytest.param(lambda trip: trip.end(1.0, status=404), 0.0, id="the client's mistake"),
         pytest.param(lambda trip: trip.end(1.0, status=503), 0.0, id="the engine's mistake"),
         pytest.param(
