@@ -48,6 +48,11 @@ class LoadScorer(QueueScorer):
         self.reads = (LOAD.of(producer_name),)
 
 
+class ContentScorer(QueueScorer):
+    def __init__(self, producer_name: str = "") -> None:
+        self.optional_reads = (LOAD.of(producer_name),)
+
+
 class OrphanScorer(QueueScorer):
     reads = (ORPHAN,)
 
@@ -295,6 +300,7 @@ OFFERED = {
     "prompt-scorer": "PromptScorer",
     "left-scorer": "LeftScorer",
     "sloppy-scorer": "SloppyScorer",
+    "content-scorer": "ContentScorer",
     "all-filter": "AllFilter",
     "filter-and-scorer": "FilterAndScorer",
     "rule-filter": "RuleFilter",

@@ -148,6 +148,37 @@ def test_a_policy_that_reads_later_makes_the_producer_of_its_key() -> None:
     assert stages(pipeline) == [["token-maker"], ["load-producer"]]
 
 
+@pytest.mark.parametrize(
+    ("plugins", "found"),
+    [
+        pytest.param("- type: content-scorer", [], id="nobody is configured who would write it"),
+        pytest.param("- type: content-scorer\n- type: load-producer", [], id="somebody writes it"),
+        pytest.param(
+            "- type: content-scorer\n  parameters: {producerName: laod}",
+            ["4: plugins[0]: plugin 'content-scorer' goes without 'load': 'laod' writes none"],
+            id="a name that nobody has",
+        ),
+        pytest.param(
+            "- type: content-scorer\n- type: load-producer\n  name: mine",
+            [
+                (
+                    "4: plugins[0]: plugin 'content-scorer' goes without 'load': 'load-producer' writes none; "
+                    "accepted: mine"
+                )
+            ],
+            id="a producer of another name",
+        ),
+        pytest.param(
+            "- type: content-scorer\n  parameters: {producerName: queue-scorer}\n- type: queue-scorer",
+            ["4: plugins[0]: plugin 'content-scorer' goes without 'load': 'queue-scorer' writes none"],
+            id="a plugin that is no producer of it",
+        ),
+    ],
+)
+def test_an_optional_read_that_somebody_meant_is_warned_of(plugins: str, found: list[str]) -> None:
+    assert warnings(f"plugins:\n{plugins}") == found
+
+
 def test_reading_the_prompt_without_a_parser_of_bodies_is_warned_of() -> None:
     body = "plugins: [{type: prompt-scorer}]\nrequestHandler: {parsers: [{pluginRef: passthrough-parser}]}"
     assert warnings(body) == [

@@ -102,8 +102,9 @@ def add_producers(assembly: Assembly) -> None:
 
 
 def check_reads(assembly: Assembly) -> None:
-    """Reports every key that no earlier plugin writes."""
+    """Reports every key that no earlier plugin writes; of optional ones those that somebody meant to be written."""
     for instance in assembly.instances.values():
+        _check_optional(assembly, instance)
         for key in keys(instance, "reads"):
             if key in _GIVEN:
                 continue
@@ -157,17 +158,33 @@ def _check_attributes(assembly: Assembly, instance: Instance) -> None:
             assembly.report.problem(instance.place, message)
 
 
+def _check_optional(assembly: Assembly, instance: Instance) -> None:
+    for key in keys(instance, "optional_reads"):
+        if key in _GIVEN or not key.producer or writers(assembly, key) or assembly.lacks(key.producer):
+            continue
+        same = _writers_of_name(assembly, key)
+        # That a plugin on offer is not configured is what optional means; a name that nobody has is a mistake.
+        if same or key.producer in assembly.instances or not assembly.is_offered(key.producer):
+            message = f"plugin {shown(instance.name)} goes without {shown(key.name)}: {shown(key.producer)} writes none"
+            assembly.report.warn(instance.place, message, one_of(key.producer, same) if same else "")
+
+
+def _writers_of_name(assembly: Assembly, key: Key) -> set[str]:
+    """The plugins that write a key of the same name, of whatever producer."""
+    return {
+        other.name
+        for other in assembly.instances.values()
+        if any(written.name == key.name for written in keys(other, "writes"))
+    }
+
+
 def _report_missing(assembly: Assembly, instance: Instance, key: Key) -> None:
     message = f"plugin {shown(instance.name)} reads {shown(key.name)}, which no plugin writes"
     if key.producer in assembly.instances:
         message = f"plugin {shown(instance.name)} reads {shown(key.name)}, which {shown(key.producer)} does not write"
     elif key.producer:
         message += f"; there is no plugin {shown(key.producer)}"
-    same = {
-        other.name
-        for other in assembly.instances.values()
-        if any(written.name == key.name for written in keys(other, "writes"))
-    }
+    same = _writers_of_name(assembly, key)
     hint = one_of(key.producer, same) if same else "add a plugin that writes it"
     assembly.report.problem(instance.place, message, hint)
 

@@ -216,12 +216,16 @@ class RequestRefused(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ParsedBody:
-    """What a parser found in a body. ``prompt`` is None for a format without one."""
+    """What a parser found in a body. ``prompt`` is None for a format without one.
+
+    ``max_output_tokens`` is for each of the ``answers`` that are asked for.
+    """
 
     model: str = ""
     stream: bool = False
     max_output_tokens: int | None = None
     prompt: Prompt | None = None
+    answers: int = 1
 
 
 @runtime_checkable

@@ -79,10 +79,11 @@ REQUEST_BODY: StateKey[bytes] = StateKey("request-body", producer="")
 class InferenceRequest:
     """What is known of a request before scheduling. Immutable; what plugins learn goes into the state.
 
-    ``received_at`` is in seconds on the same clock as ``CycleState.now``; ``size_bytes`` is the length of
-    the body. ``model`` is what the client asked for, ``target_model`` what will be asked of the engine.
-    ``level`` is the name of the priority level, empty if it has none. ``ttft_target`` and ``tpot_target`` are in
-    seconds, None without a target.
+    ``received_at`` is in seconds on the same clock as ``CycleState.now``; of a request that was deferred it is when it
+    began to stand in line. ``size_bytes`` is the length of the body. ``model`` is what the client asked for,
+    ``target_model`` what will be asked of the engine. ``level`` is the name of the priority level, empty if it has
+    none. ``ttft_target`` and ``tpot_target`` are in seconds, None without a target. ``answers`` is how many are asked
+    for at once, each of at most ``max_output_tokens``.
     """
 
     request_id: str
@@ -100,9 +101,10 @@ class InferenceRequest:
     level: str = ""
     ttft_target: float | None = None
     tpot_target: float | None = None
+    answers: int = 1
 
     def output_tokens(self, expected: int) -> int:
-        """Tokens of the answer: ``expected``, or what the request allows if that is less."""
+        """Tokens of an answer: ``expected``, or what the request allows if that is less."""
         allowed = self.max_output_tokens
         return expected if allowed is None else max(0, min(allowed, expected))
 

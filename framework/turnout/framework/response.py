@@ -14,6 +14,8 @@ class Termination(StrEnum):
     CLIENT_DISCONNECT = "client-disconnect"
     EVICTED = "evicted"
     ERROR = "error"
+    LOST = "lost"
+    """Nobody reported its end, so that it was given up; it may have been answered, or go on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -472,6 +472,20 @@ async def test_a_deferred_request_is_refused_at_its_deadline_or_at_the_end_of_th
     assert pool.heard.outcomes[0] == "expires EvictedTTL 50.0"
 
 
+@virtual
+async def test_what_expires_deferred_is_told_of_the_pool_as_it_is_then() -> None:
+    pool = deferring(Windows(length=1e6, patience=50.0, refuses=True))
+    pool.remove("a")
+    came_to_nobody = pool.send("first", level="later")
+    await asyncio.sleep(1.0)
+    pool.add("a")
+    assert await came_to_nobody == "rejected-ttl-expired"
+    comes_to_one = pool.send("second", level="later")
+    await asyncio.sleep(1.0)
+    pool.remove("a")
+    assert await comes_to_one == "rejected-no-endpoints"
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -538,6 +552,32 @@ async def test_the_decision_says_how_long_a_request_was_deferred() -> None:
     assert record is not None
     assert record.seconds == 20.0
     assert record.reason.startswith("deferred for 20.0 s; ")
+
+
+@virtual
+async def test_the_targets_of_a_deferred_request_count_from_when_it_stands_in_line() -> None:
+    class ByTarget(Aging):
+        def rank(self, item: QueuedRequest, now: float) -> float:
+            assert item.request.ttft_target is not None
+            return item.request.received_at + item.request.ttft_target
+
+    windows = Named(Windows(length=600.0, patience=20.0), "later")
+    pool = Pool(made=settings(ordering=ByTarget(step=NEVER), deferral_policies=(windows,)))
+    await asyncio.sleep(200.0)
+    pool.load("a", 1)
+    later = asyncio.ensure_future(pool.ask(request("later", level="later", ttft_target=15.0, received_at=1200.0)))
+    await asyncio.sleep(19.0)
+    other = asyncio.ensure_future(pool.ask(request("other", ttft_target=10.0, received_at=1219.0)))
+    await asyncio.sleep(5.0)
+    pool.load("a", -1)
+    first = await asyncio.wait_for(other, 10.0)
+    assert isinstance(first, Admission)
+    assert first.in_line_since is None
+    assert not later.done()
+    first.settled()
+    admitted = await later
+    assert isinstance(admitted, Admission)
+    assert admitted.changed(request("later", received_at=1200.0)).received_at == 1220.0
 
 
 @virtual

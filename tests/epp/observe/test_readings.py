@@ -93,6 +93,13 @@ def test_a_plugin_that_fails_is_reported_and_costs_nobody_else(plugin: object, p
     assert failures[0].problem.startswith(problem)
 
 
+def test_of_readings_with_the_same_labels_the_first_is_shown() -> None:
+    twice = [GaugeReading("x", "", float(number), {"tenant": f"t{chr(number)}"}) for number in (1, 2)]
+    lines, failures = page({"a": Meter(*twice), "b": Meter(*twice)})
+    assert [line.rsplit(" ", 1)[1] for line in lines[2:]] == ["1.0", "1.0"]
+    assert failures == []
+
+
 def test_readings_of_one_plugin_are_bounded() -> None:
     many = [GaugeReading("x", "", 1.0, {"n": str(number)}) for number in range(MAX_READINGS + 50)]
     lines, _ = page({"a": Meter(*many)})

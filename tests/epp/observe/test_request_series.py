@@ -68,6 +68,7 @@ def test_a_request_runs_from_its_dispatch_to_its_end() -> None:
         pytest.param(replace(ENDED, cause=Termination.ERROR, status=None), "ModelServerError", id="upstream reset"),
         pytest.param(replace(ENDED, cause=Termination.CLIENT_DISCONNECT), "ClientDisconnect", id="the client leaves"),
         pytest.param(replace(ENDED, cause=Termination.EVICTED), "Evicted", id="evicted while running"),
+        pytest.param(replace(ENDED, cause=Termination.LOST, status=None), "ModelServerError", id="no end reported"),
     ],
 )
 def test_a_bad_end_is_counted_under_its_code_and_not_as_a_time_to_first_token(

@@ -26,6 +26,7 @@ def test_headers_and_body_become_one_request() -> None:
     assert (request.request_id, request.model, request.target_model) == ("r", "m", "m")
     assert (request.fairness_id, request.objective, request.path) == ("tenant", "chat", "/v1/completions")
     assert (request.stream, request.max_output_tokens, request.size_bytes, request.received_at) == (True, 5, 59, 5.0)
+    assert request.answers == 1
 
 
 def test_without_headers_or_body_there_are_defaults() -> None:

@@ -20,7 +20,7 @@ async def test_a_lost_end_is_given_up_after_the_time_limit() -> None:
     await fill(house, "two")
     house.clock.now += 30.0
     assert house.leases.sweep(house.clock()) == 1
-    assert [completion.cause for completion in house.reports.completions] == [Termination.ERROR]
+    assert [completion.cause for completion in house.reports.completions] == [Termination.LOST]
     assert (len(house.leases), house.in_flight()) == (1, 1)
 
 

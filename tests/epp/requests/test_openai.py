@@ -23,6 +23,29 @@ def test_a_chat_request_yields_model_streaming_limit_and_prompt() -> None:
     assert (parsed.prompt.tokens, parsed.prompt.salt) == (8, "s")
 
 
+@pytest.mark.parametrize(
+    ("path", "fields", "answers"),
+    [
+        pytest.param(CHAT, {}, 1, id="not said"),
+        pytest.param(CHAT, {"n": 3}, 3, id="several"),
+        pytest.param(CHAT, {"n": "3"}, 3, id="as text, which engines take"),
+        pytest.param(CHAT, {"n": 3.0}, 3, id="with a fraction of nothing"),
+        pytest.param(CHAT, {"n": None}, 1, id="null"),
+        pytest.param(CHAT, {"n": -2}, 1, id="less than one"),
+        pytest.param(CHAT, {"n": [4]}, 1, id="no number"),
+        pytest.param(CHAT, {"n": "nan"}, 1, id="not a number"),
+        pytest.param(CHAT, {"n": 10**15}, 100_000, id="beyond all measure"),
+        pytest.param("/v1/completions", {"prompt": ["a", "b"], "n": 3}, 6, id="of each of two prompts"),
+        pytest.param("/v1/completions", {"prompt": [[1, 2], [3], [4]]}, 3, id="of prompts of token ids"),
+        pytest.param("/v1/completions", {"prompt": [1, 2, 3]}, 1, id="of one prompt of token ids"),
+        pytest.param("/v1/completions", {"prompt": "abc"}, 1, id="of one text"),
+    ],
+)
+def test_as_many_answers_are_asked_for(path: str, fields: dict[str, object], answers: int) -> None:
+    body = encode(**{"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields})
+    assert PARSER.parse(path, body).answers == answers
+
+
 TURNS = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
 TOOLS = [{"type": "function", "function": {"name": "look_up"}}]
 RESPONSES = "/v1/responses"

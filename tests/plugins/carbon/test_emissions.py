@@ -34,6 +34,15 @@ def test_grams_are_kilowatt_hours_times_the_intensity() -> None:
     assert histogram.total == pytest.approx(3.5)
 
 
+def test_no_series_is_there_twice_whatever_regions_are_called() -> None:
+    emissions = Emissions()
+    for region in ("", "unknown"):
+        emissions.add(region, 3_600_000.0, 1.0)
+    counters = [reading for reading in emissions.readings() if isinstance(reading, CounterReading)]
+    assert len(counters) == len(values(emissions)) == 4
+    assert values(emissions)["carbon_requests_total", "unknown"] == 2
+
+
 def test_regions_by_the_thousand_make_few_series() -> None:
     emissions = Emissions()
     for number in range(1000):

@@ -60,6 +60,15 @@ def test_the_next_start_minds_the_changes_of_the_clocks(hours: CleanHours, at: s
     assert Hours([hours]).next_start(utc(at)) == utc(start)
 
 
+def test_the_next_start_is_looked_for_once_until_it_comes() -> None:
+    hours = Hours([CleanHours("02:30", "06:00", "Europe/Berlin"), CleanHours("12:00", "13:00")])
+    start = hours.next_start(utc("2026-01-01 02:00"))
+    assert start == utc("2026-01-01 12:00")
+    assert hours.next_start(utc("2026-01-01 11:59")) is start
+    assert hours.next_start(utc("2026-01-01 12:00")) == utc("2026-01-02 01:30")
+    assert hours.next_start(utc("2026-01-01 00:00")) == utc("2026-01-01 01:30"), "the machine's time was set back"
+
+
 def test_an_hour_that_is_skipped_does_not_come_and_one_that_is_repeated_comes_twice() -> None:
     hours = Hours([CleanHours("02:15", "02:45", "Europe/Berlin")])
     minutes = [utc("2026-03-29 00:00") + timedelta(minutes=minute) for minute in range(180)]

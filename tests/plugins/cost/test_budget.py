@@ -51,6 +51,12 @@ def test_a_request_reserves_what_it_is_expected_to_cost_until_its_end() -> None:
     assert third.go(2.0) is None
 
 
+def test_a_request_on_its_way_keeps_nothing_of_the_candidates() -> None:
+    trip = Trip(CostBudget(pool_per_hour=1000.0))
+    trip.go()
+    assert BUDGET_CHECK.of("") not in trip.state
+
+
 def test_an_end_counts_once() -> None:
     budget = CostBudget(pool_per_hour=1000.0)
     trip = Trip(budget)
@@ -58,6 +64,14 @@ def test_an_end_counts_once() -> None:
     for _ in range(3):
         trip.end(1.0, Usage(30, 10))
     assert spent(budget) == (50.0, 0.0)
+
+
+def test_a_report_beyond_any_number_gives_back_what_was_reserved() -> None:
+    budget = CostBudget(pool_per_hour=1000.0)
+    trip = Trip(budget)
+    trip.go()
+    trip.end(1.0, Usage(10**400, 0))
+    assert spent(budget) == (1e9, 0.0)
 
 
 def test_an_end_without_a_dispatch_counts_nothing() -> None:
@@ -78,6 +92,11 @@ def test_an_end_without_a_dispatch_counts_nothing() -> None:
         pytest.param(lambda trip: trip.end(1.0, status=None), 100.0, id="no head of the response seen"),
         pytest.param(lambda trip: trip.end(1.0, cause=Termination.CLIENT_DISCONNECT), 100.0, id="the client left"),
         pytest.param(lambda trip: trip.end(1.0, cause=Termination.EVICTED), 100.0, id="it was evicted"),
+        pytest.param(
+            lambda trip: trip.end(3600.0, cause=Termination.LOST, status=None, first_byte_seconds=None),
+            100.0,
+            id="nobody reported its end, so it may have been answered",
+        ),
         pytest.param(lambda trip: trip.end(1.0, status=404), 0.0, id="the client's mistake"),
         pytest.param(lambda trip: trip.end(1.0, status=503), 0.0, id="the engine's mistake"),
         pytest.param(

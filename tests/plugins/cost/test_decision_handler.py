@@ -22,7 +22,7 @@ from turnout.plugins.cost.decision_handler import CostDecisionHandler
 from turnout.plugins.cost.decision_steps import Step
 from turnout.plugins.cost.keys import BUDGET_CHECK, EXPECTED_COSTS, ExpectedCosts
 from turnout.plugins.labels import LabelSelectorFilter
-from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, LatencyPrediction
+from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS, LatencyPrediction, SloTargets
 from turnout.plugins.pickers import MaxScorePicker
 
 POOL = [make_endpoint(name, labels={"role": name}) for name in ("keep", "spot", "small")]
@@ -109,6 +109,29 @@ def test_the_header_says_why(handler: CostDecisionHandler, request_: InferenceRe
     assert told == {"x-turnout-model-fallback": f"s; reason={reason}"}
 
 
+def test_what_a_request_has_waited_is_taken_off_its_target() -> None:
+    handler, request = CostDecisionHandler("keep", faster=[SMALL]), replace(make_request(), ttft_target=10.0)
+    predictions = {"default/keep": LatencyPrediction(9.0, 0.1), "default/small": LatencyPrediction(0.1, 0.01)}
+    for left, profile in ((SloTargets(10.0), "keep"), (SloTargets(8.0), "small")):
+        state = state_with(costs={"keep": 2.0, "small": 1.0})
+        state.write(LATENCY_PREDICTIONS.of(""), predictions)
+        state.write(SLO_TARGETS.of(""), left)
+        assert decide(handler, state, request).primary == profile
+
+
+def test_steps_that_no_budget_can_lead_to_are_found() -> None:
+    handler, without = CostDecisionHandler("keep", over_budget=[SMALL]), CostDecisionHandler("keep", cheaper=[SMALL])
+    assert not handler.diagnose([], 0.0).findings, "nothing was decided yet"
+    for each in (handler, without):
+        decide(each, state_with(costs={"keep": 2.0, "small": 1.0}))
+    assert [finding.cause for finding in handler.diagnose([], 0.0).findings] == ["no-budget"]
+    assert not without.diagnose([], 0.0).findings
+    state = state_with()
+    state.write(BUDGET_CHECK.of(""), Broke())
+    decide(handler, state)
+    assert not handler.diagnose([], 0.0).findings
+
+
 def test_a_request_that_keeps_its_model_has_no_header() -> None:
     handler = CostDecisionHandler("keep", over_budget=[SMALL])
     state = state_with()
@@ -135,7 +158,8 @@ def test_heads_of_responses_are_asked_for_only_if_a_step_has_a_model() -> None:
         [interface.__name__ for interface in interfaces_of(handler)]
         for handler in (CostDecisionHandler("keep", cheaper=[SPOT]), CostDecisionHandler("keep", cheaper=[SMALL]))
     ]
-    assert names == [["ProfileHandler"], ["ProfileHandler", "ResponseHeaders"]]
+    asked = [[each for each in found if each.startswith("Response")] for found in names]
+    assert asked == [[], ["ResponseHeaders"]]
     check_signatures(CostDecisionHandler("keep", cheaper=[SMALL]))
 
 

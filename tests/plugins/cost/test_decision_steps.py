@@ -13,7 +13,7 @@ from turnout.framework import (
 )
 from turnout.framework.testing import make_endpoint, make_request
 from turnout.plugins.cost.decision_steps import NextProfileError, Situation, Step, Tree, Walk
-from turnout.plugins.latency.keys import LatencyPrediction
+from turnout.plugins.latency.keys import LatencyPrediction, SloTargets
 
 TREE = Tree(
     Step("keep"),
@@ -57,7 +57,15 @@ def walk(
     results: dict[str, ProfileOutcome] = {}
     predictions = {f"default/{name}": prediction for name, prediction in predicted.items()}
     budget = None if allowed is None else Allowing(allowed)
-    situation = Situation(request, CycleState(), costs, predictions, budget, can_rewrite)
+    situation = Situation(
+        request,
+        CycleState(),
+        costs,
+        predictions,
+        SloTargets(request.ttft_target, request.tpot_target),
+        budget,
+        can_rewrite,
+    )
     while True:
         going = Walk(tree, situation, results)
         try:

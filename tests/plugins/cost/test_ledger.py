@@ -32,10 +32,23 @@ def test_what_was_spent_reserved_and_left_can_be_read() -> None:
         ("cost_budget_spent", "tenant/research"): 0.0,
         ("cost_budget_reserved", "tenant/research"): 0.0,
         ("cost_budget_remaining", "tenant/research"): 50.0,
-        ("cost_budget_spent", "tenant/other"): 0.0,
-        ("cost_budget_reserved", "tenant/other"): 0.0,
-        ("cost_budget_remaining", "tenant/other"): 10.0,
+        ("cost_budget_spent", "shared/"): 0.0,
+        ("cost_budget_reserved", "shared/"): 0.0,
+        ("cost_budget_remaining", "shared/"): 10.0,
     }
+
+
+def test_no_series_is_there_twice_whatever_tenants_call_themselves() -> None:
+    tenants = TenantAccounts(10 * UNITS, {}, 5)
+    account = tenants.of("other", 0.0)
+    assert account is not None
+    account.reserve(1 * UNITS)
+    tenants.taken("other", account)
+    ledger = Ledger(Spending(), tenants)
+    ledger.settled("h100", "other", 1 * UNITS, 0, 0.0)
+    readings = list(ledger.readings())
+    assert len(by_name(readings)) == len(readings)
+    assert by_name(readings)["cost_budget_reserved", "tenant/other"] == 1.0
 
 
 def test_readings_are_as_of_the_latest_time() -> None:

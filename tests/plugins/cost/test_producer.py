@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.cost.priced import CHEAP, DEAR, NAMELESS, PRICES, request_of, state_of, token_pricing
-from plugins.generated import endpoint_lists, produce
+from plugins.generated import decided, endpoint_lists, produce
 from turnout.framework import CycleState, Endpoint, GaugeReading, PluginName
 from turnout.framework.testing import check_producer, make_endpoint, make_request, make_state
 from turnout.plugins.cost.keys import EXPECTED_COSTS
@@ -88,6 +88,23 @@ def test_time_is_what_is_predicted_to_be_taken() -> None:
     assert costs["default/dear"] == pytest.approx(2 * (80 / 15928 + 256 / 2000))
 
 
+def test_what_was_not_picked_is_forgotten_when_the_decision_stands() -> None:
+    producer, request, state = token_pricing(), request_of(), state_of(80)
+    state.write(LATENCY_PREDICTIONS.of(""), {each.name: LatencyPrediction(1.0, 0.1) for each in POOL})
+    produce(producer, request, state, POOL)
+    cost = state.read(EXPECTED_COSTS.of("")).costs["default/cheap"]
+    producer.pre_request(request, state, decided(CHEAP))
+    assert state.read(EXPECTED_COSTS.of("")).costs == {"default/cheap": cost}
+    quotes = state.read(QUOTES.of(""))
+    assert (list(quotes.prices), list(quotes.predictions)) == (["default/cheap"], ["default/cheap"])
+
+
+def test_without_quotes_there_is_nothing_to_forget() -> None:
+    state = state_of(80)
+    token_pricing().pre_request(request_of(), state, decided(CHEAP))
+    assert QUOTES.of("") not in state
+
+
 def test_a_get_costs_nothing() -> None:
     state = produce(token_pricing(), make_request(headers={":method": "GET"}), make_state(), POOL)
     assert set(state.read(EXPECTED_COSTS.of("")).costs.values()) == {0.0}
@@ -106,6 +123,22 @@ def test_at_most_it_costs_the_longest_answer(allowed: int | None, most: float) -
     quote = produce(token_pricing(), request, state_of(80), POOL).read(QUOTES.of("")).at("default/cheap")
     assert quote is not None
     assert quote.most == most
+
+
+def test_each_of_several_answers_costs() -> None:
+    three = replace(request_of(), max_output_tokens=50, answers=3)
+    quote = produce(token_pricing(), three, state_of(80), POOL).read(QUOTES.of("")).at("default/cheap")
+    assert quote is not None
+    assert (quote.expected, quote.most) == (80 + 3 * 10 * 2, 80 + 3 * 50 * 2)
+
+
+def test_a_prediction_of_one_answer_is_not_the_time_of_several() -> None:
+    producer = ExpectedCostProducer(prices=[PriceEntry("small", per_hour=3600.0)])
+    state = state_of(0)
+    state.write(LATENCY_PREDICTIONS.of(""), {"default/cheap": LatencyPrediction(1.0, 0.1, busy_seconds=0.5)})
+    two = replace(request_of(), answers=2)
+    costs = produce(producer, two, state, [CHEAP]).read(EXPECTED_COSTS.of("")).costs
+    assert costs == pytest.approx({"default/cheap": 2 * 256 / 2000})
 
 
 def test_prices_are_told() -> None:

@@ -43,6 +43,9 @@ def test_a_request_has_an_expected_cost_and_one_at_most(quote: Quote, expected: 
         pytest.param(Quote(TIME, RATES, WORK, 1000, 0.5), Usage(1000, 300, 0), 0.25, 0.25, id="all of a short time"),
         pytest.param(Quote(TIME, RATES, WORK, 1000, 0.5), None, 9.0, 0.5, id="time, no word of it"),
         pytest.param(Quote(TIME, RATES, WORK, 1000, 0.5), None, -1.0, 0.0, id="no time passed"),
+        pytest.param(Quote(TIME, RATES, WORK, 1000), Usage(10**400, 1, 0), 9.0, 9.0, id="a prompt beyond any number"),
+        pytest.param(Quote(TOKENS, RATES, WORK, 0), Usage(0, 10**400), 9.0, 4e9, id="an answer beyond any number"),
+        pytest.param(Quote(TOKENS, RATES, WORK, 0), Usage(-5, -5), 9.0, 0.0, id="less than nothing"),
     ],
 )
 def test_a_request_costs_what_it_used(quote: Quote, usage: Usage | None, seconds: float, cost: float) -> None:

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnout.framework import CycleState
+from turnout.framework import CycleState, InferenceRequest
 from turnout.framework.testing import check_scorer, make_endpoint, make_request
 from turnout.plugins.cost.keys import EXPECTED_COSTS, ExpectedCosts
-from turnout.plugins.cost.scorer import CostScorer
-from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, LatencyPrediction
+from turnout.plugins.cost.scorer import CostScorer, overshoot
+from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS, LatencyPrediction, SloTargets
 
 POOL = [make_endpoint(name) for name in "abcd"]
 REQUEST = make_request()
@@ -74,7 +74,35 @@ def test_headroom_is_kept_from_the_target() -> None:
 
 def test_the_named_producers_are_read() -> None:
     scorer = CostScorer(expected_cost_producer_name="mine", predicted_latency_producer_name="theirs")
-    assert (scorer.reads, scorer.optional_reads) == ((EXPECTED_COSTS.of("mine"),), (LATENCY_PREDICTIONS.of("theirs"),))
+    assert scorer.reads == (EXPECTED_COSTS.of("mine"),)
+    assert scorer.optional_reads == (LATENCY_PREDICTIONS.of("theirs"), SLO_TARGETS.of("theirs"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "left", "expected"),
+    [
+        pytest.param(IN_A_SECOND, SloTargets(0.4), [0.25, 1.0, 5 / 6, 0.5], id="most of it is spent by waiting"),
+        pytest.param(IN_A_SECOND, SloTargets(-9.0), [0.0, 1.0, 1.0, 1.0], id="it is missed already: the fastest"),
+        pytest.param(REQUEST, SloTargets(0.4), [0.25, 1.0, 5 / 6, 0.5], id="a target that the producer sets"),
+        pytest.param(IN_A_SECOND, SloTargets(), [1.0, 0.75, 0.5, 0.0], id="no target by the producer's word"),
+    ],
+)
+def test_what_is_left_of_a_target_counts(request_: InferenceRequest, left: SloTargets, expected: list[float]) -> None:
+    state = state_with([1.0, 2.0, 3.0, 5.0], [0.9, 0.3, 0.3, 0.3])
+    state.write(SLO_TARGETS.of(""), left)
+    assert CostScorer().score(request_, state, POOL) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "ratio"),
+    [
+        pytest.param(LatencyPrediction(0.8, 0.01), 1.0, id="the headroom counts"),
+        pytest.param(LatencyPrediction(0.0, 0.19), 2.0, id="the worse of both"),
+    ],
+)
+def test_the_overshoot_is_by_the_target_that_is_missed_most(prediction: LatencyPrediction, ratio: float) -> None:
+    assert overshoot(SloTargets(1.0, 0.1), prediction, 0.2, 0.01) == pytest.approx(ratio)
+    assert overshoot(SloTargets(), prediction, 0.2, 0.01) == 0.0
 
 
 @pytest.mark.parametrize("headroom", [-1.0, math.nan, math.inf])

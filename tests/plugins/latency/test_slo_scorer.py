@@ -6,25 +6,10 @@ from plugins.generated import endpoint_lists
 from plugins.latency.predictions import pool, predicted, states
 from turnout.framework import Endpoint
 from turnout.framework.testing import check_scorer, make_request
-from turnout.plugins.latency.keys import LatencyPrediction, SloTargets
-from turnout.plugins.latency.slo_scorer import Placement, SloScorer, probability
+from turnout.plugins.latency.keys import SloTargets
+from turnout.plugins.latency.slo_scorer import Placement, SloScorer
 
 REQUEST = make_request()
-
-
-@pytest.mark.parametrize(
-    ("targets", "expected"),
-    [
-        pytest.param(SloTargets(), 1.0, id="no targets"),
-        pytest.param(SloTargets(0.5, None), 0.5, id="the median is the target"),
-        pytest.param(SloTargets(0.5 * 2.718281828, None), 0.977, id="two spreads of room"),
-        pytest.param(SloTargets(0.5, 0.05), 0.25, id="both at their medians"),
-        pytest.param(SloTargets(-0.1, None), 0.0, id="too late already"),
-        pytest.param(SloTargets(1e308, 1e308), 1.0, id="targets beyond all measure"),
-    ],
-)
-def test_the_chance_is_that_of_two_log_normal_times(targets: SloTargets, expected: float) -> None:
-    assert probability(LatencyPrediction(0.5, 0.05, 0.5, 0.5), targets) == pytest.approx(expected, abs=0.001)
 
 
 def test_spreading_scores_the_chance_and_how_empty_the_endpoint_is() -> None:

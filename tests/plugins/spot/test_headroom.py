@@ -6,6 +6,8 @@ import pytest
 from turnout.framework.testing import make_endpoint, make_request, make_state
 from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS, LatencyPrediction, SloTargets
 from turnout.plugins.spot.headroom import Headroom
+from turnout.plugins.spot.spot_filter import SpotFilter
+from turnout.plugins.spot.spot_scorer import SpotScorer
 
 TTFT = {"ttft_target": 2.0}
 
@@ -66,3 +68,10 @@ def test_it_is_known_what_is_asked_for() -> None:
 def test_bounds_out_of_range_are_refused(parameters: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         Headroom(**parameters)
+
+
+@pytest.mark.parametrize("plugin", [SpotFilter, SpotScorer])
+def test_predictions_are_made_where_headroom_is_asked_of_them(plugin: type[SpotFilter | SpotScorer]) -> None:
+    asking = plugin(headroom=Headroom(min_ttft_headroom_ms=50.0, latency_producer_name="mine"))
+    assert set(asking.reads) == {LATENCY_PREDICTIONS.of("mine"), SLO_TARGETS.of("mine")}
+    assert plugin(headroom=Headroom(max_waiting_requests=2)).reads == ()

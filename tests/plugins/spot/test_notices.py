@@ -19,7 +19,9 @@ from turnout.plugins.spot.notices import AT_ONCE, drain_at, is_readable
         pytest.param("-5", AT_ONCE, id="before 1970"),
         pytest.param("nan", AT_ONCE, id="not a number"),
         pytest.param("inf", AT_ONCE, id="never, which is no notice"),
-        pytest.param("9" * 100_000, float("9" * 64), id="a long number"),
+        pytest.param("9" * 100_000, AT_ONCE, id="a long number"),
+        pytest.param("1700000000000", AT_ONCE, id="milliseconds"),
+        pytest.param("253402300799", 253_402_300_799.0, id="the latest that can be said"),
         pytest.param("2023-13-45T00:00:00Z", AT_ONCE, id="no date"),
         pytest.param("١٧", AT_ONCE, id="digits of another script"),
     ],
@@ -29,4 +31,5 @@ def test_a_notice_says_when_and_holds_at_once_if_it_does_not(stated: str | None,
 
 
 def test_only_notices_that_say_when_are_readable() -> None:
-    assert [is_readable(each) for each in ("now", "1700000000", "soon", "")] == [True, True, False, False]
+    assert all(map(is_readable, ("now", "1700000000")))
+    assert not any(map(is_readable, ("soon", "", "1700000000000")))

@@ -134,7 +134,12 @@ def test_without_a_limit_interruptions_are_only_counted() -> None:
             {"max_instance_type_share": float("nan")}, "max_instance_type_share must be from 0", id="no number"
         ),
         pytest.param({"share_window": 0}, "share_window must be from 1 to 1000000, got 0", id="no window"),
-        pytest.param({"max_interruptions": -1}, "max_interruptions must be at least 0, got -1", id="less than none"),
+        pytest.param(
+            {"max_interruptions": -1}, "max_interruptions must be from 0 to 1000, got -1", id="less than none"
+        ),
+        pytest.param(
+            {"max_interruptions": 1001}, "max_interruptions must be from 0 to 1000", id="more than are counted"
+        ),
         pytest.param({"pause": timedelta(0)}, "pause must be above 0, got 0 s", id="no pause"),
     ],
 )

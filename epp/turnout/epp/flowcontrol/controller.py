@@ -7,8 +7,8 @@ costs the logarithm of what waits. Entries that have left, or whose time was cha
 time comes or they are more than the live ones, and are passed over.
 
 A request that is deferred stands in no lane. It is an entry of its own until a policy lets it go; then it is inserted
-as if it had come at that moment, with its deadline, its rank and its age counted from there, so that many that are let
-go together go before nobody who was in line.
+as if it had come at that moment, with its deadline, its rank, its targets and its age counted from there, so that many
+that are let go together go before nobody who was in line.
 
 The bound on a wait. A request ends at its deadline at the latest. One that is overdue goes before every request that
 is not: when it becomes so with k others overdue before it in its lane, it is at most the (k+1)th of the lane's
@@ -106,6 +106,7 @@ class FlowController:
         """Takes out a queued entry that goes to an endpoint."""
         if entry.deferral is not None:
             self._undefer(entry)
+            entry.in_line_since = now
         else:
             self._lanes[entry.lane].dispatch(entry, now)
             self._with_target -= entry.waiting.request.ttft_target is not None
@@ -253,7 +254,8 @@ class FlowController:
         """Lets an entry that stands nowhere stand in line, since that time if it has not stood there before."""
         if since is not None:
             entry.in_line_since = since
-            entry.item = replace(entry.waiting, enqueued_at=since)
+            item = entry.waiting
+            entry.item = replace(item, enqueued_at=since, request=replace(item.request, received_at=since))
         self._with_target += entry.waiting.request.ttft_target is not None
         self._set_deadline(entry, lane)
         self._insert(entry, lane, now)

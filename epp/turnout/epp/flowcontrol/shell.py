@@ -141,12 +141,14 @@ class FlowControl:
         if entry.refusal is not None:
             return entry.refusal
         explain = partial(self._explain, entry, request, state, self._clock())
-        return Admission(self._settled, explain, entry.priority)
+        since = entry.in_line_since if entry.in_line_since != entry.enqueued_at else None
+        return Admission(self._settled, explain, entry.priority, since)
 
     def _explain(self, entry: Entry, request: InferenceRequest, state: CycleState, now: float) -> WaitRecord:
-        request = replace(request, priority=entry.priority)
-        item = QueuedRequest(request, entry.in_line_since, entry.deadline, state)
         deferred = entry.in_line_since - entry.enqueued_at
+        came = entry.in_line_since if deferred else request.received_at
+        request = replace(request, priority=entry.priority, received_at=came)
+        item = QueuedRequest(request, entry.in_line_since, entry.deadline, state)
         before = f"deferred for {deferred:.1f} s; " if deferred else ""
         return WaitRecord(
             seconds=now - entry.enqueued_at,
@@ -377,7 +379,8 @@ class FlowControl:
 
     def _expire(self, now: float) -> None:
         while (entry := self.controller.expire(now)) is not None:
-            empty = self.controller.lane_of(entry).pool_empty
+            # Nobody looks at a lane in which all are deferred: what it knows of the pool may be hours old.
+            empty = not self._book.endpoints(entry.lane, self._pool.candidates())
             outcome = Outcome.EVICTED_NO_ENDPOINTS if empty else Outcome.EVICTED_TTL
             self._end(entry, outcome, outcomes.expired(now - entry.enqueued_at, pool_empty=empty))
 

@@ -27,8 +27,8 @@ _KINDS: Mapping[type, str] = {GaugeReading: "gauge", CounterReading: "counter", 
 class PluginReadings(Collector):
     """Shows the readings of the plugins that ``plugins`` gives by name; ``types`` gives a plugin's type.
 
-    At most 2,000 readings of one plugin are shown. A plugin that fails shows no more than it gave until then, and is
-    reported to ``failed``.
+    At most 2,000 readings of one plugin are shown, and of those with the same labels the first. A plugin that fails
+    shows no more than it gave until then, and is reported to ``failed``.
     """
 
     def __init__(
@@ -60,12 +60,18 @@ class PluginReadings(Collector):
         return families.values()
 
     def _read(self, families: dict[str, Metric], name: str, plugin: Measured) -> None:
+        shown: set[tuple[str, frozenset[tuple[str, str]]]] = set()
         own = {"plugin_name": name, "plugin_type": self._types(name)}
         for number, reading in enumerate(plugin.readings()):
             if number >= MAX_READINGS:
                 return
             family = self._family(families, reading)
             labels = {**{key: printable(value) for key, value in reading.labels.items()}, **own}
+            # Names that clients make up can be the same once they are printable; a page must not have a series twice.
+            series = (reading.name, frozenset(labels.items()))
+            if series in shown:
+                continue
+            shown.add(series)
             if isinstance(reading, HistogramReading):
                 _add_histogram(family, labels, reading)
             else:

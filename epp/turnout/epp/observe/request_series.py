@@ -8,6 +8,7 @@ _BROKEN_OFF = {
     Termination.CLIENT_DISCONNECT: "ClientDisconnect",
     Termination.EVICTED: "Evicted",
     Termination.ERROR: UPSTREAM_ERROR,
+    Termination.LOST: UPSTREAM_ERROR,
 }
 
 

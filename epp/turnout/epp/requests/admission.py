@@ -1,6 +1,7 @@
 """What the director asks before a request is scheduled: whether it may go on now, later, or not at all."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from turnout.framework import (
@@ -43,20 +44,31 @@ class RunningRequest(Protocol):
 class Admission:
     """A request that may go on. Until it is settled it counts as on its way to some endpoint.
 
-    ``priority`` is what was made of the request's while it waited, None if nobody asked.
+    ``priority`` is what was made of the request's while it waited, None if nobody asked. ``in_line_since`` is when it
+    began to stand in line, None if that was when it came.
     """
 
-    __slots__ = ("_explain", "_settle", "priority")
+    __slots__ = ("_explain", "_settle", "in_line_since", "priority")
 
     def __init__(
         self,
         settle: Callable[[], None] | None = None,
         explain: Callable[[], WaitRecord] | None = None,
         priority: int | None = None,
+        in_line_since: float | None = None,
     ) -> None:
         self.priority = priority
+        self.in_line_since = in_line_since
         self._settle = settle
         self._explain = explain
+
+    def changed(self, request: InferenceRequest) -> InferenceRequest:
+        """The request as it goes on: with its priority of now, and as if it had come when it began to stand in line."""
+        priority = request.priority if self.priority is None else self.priority
+        came = request.received_at if self.in_line_since is None else self.in_line_since
+        if (priority, came) == (request.priority, request.received_at):
+            return request
+        return replace(request, priority=priority, received_at=came)
 
     def explained(self) -> WaitRecord | None:
         """How the request waited; None where requests do not wait."""

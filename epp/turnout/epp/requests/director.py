@@ -183,8 +183,7 @@ class Director:
         admission = await self.admission.enter(intake.request, state, head.subset)
         if isinstance(admission, Refusal):
             return admission
-        if admission.priority not in (None, intake.request.priority):
-            intake = replace(intake, request=replace(intake.request, priority=admission.priority))
+        intake = replace(intake, request=admission.changed(intake.request))
         try:
             # The pipeline of this moment: the request may have waited through a reload, and begins only here.
             return await self._begin(self.pipeline, head, intake, state, admission)

@@ -104,6 +104,7 @@ def _request(
         fairness_id=headers.get(*FAIRNESS_ID) or DEFAULT_FAIRNESS_ID,
         stream=parsed.stream,
         max_output_tokens=parsed.max_output_tokens,
+        answers=parsed.answers,
         size_bytes=len(body.data) if body is not None else 0,
         received_at=now,
         ttft_target=target_seconds(headers, TTFT_TARGET_HEADERS),

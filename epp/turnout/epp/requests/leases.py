@@ -63,4 +63,4 @@ class LeaseBook:
 
     def _give_up_oldest(self) -> None:
         _, (_, dispatch) = self._waiting.popitem(last=False)
-        dispatch.finish(Termination.ERROR)
+        dispatch.finish(Termination.LOST)

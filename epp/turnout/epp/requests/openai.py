@@ -17,6 +17,11 @@ from turnout.framework import ParsedBody, Prompt, Usage
 # 4 bytes of text to a token is the field's usual estimate (the reference's estimate mode packs 4 UTF-8 bytes).
 BYTES_PER_TOKEN = 4
 
+MAX_ANSWERS = 100_000
+"""A request that asks for more counts as this; no engine gives so many."""
+
+_LONGEST_NUMBER = 32
+
 
 class _Body(msgspec.Struct):
     model: str = ""
@@ -31,6 +36,7 @@ class _Body(msgspec.Struct):
     max_tokens: int | None = None
     max_output_tokens: int | None = None
     cache_salt: str | None = None
+    n: msgspec.Raw = msgspec.Raw()
 
 
 class _Details(msgspec.Struct):
@@ -104,7 +110,8 @@ class OpenAIParser:
         limits = (fields.max_completion_tokens, fields.max_tokens, fields.max_output_tokens)
         limit = next((value for value in limits if value is not None), None)
         prompt = _prompt([_raw(fields, name) for name in _LEADING.get(ending, ())], raw, fields.cache_salt or "")
-        return ParsedBody(fields.model, bool(fields.stream), limit, prompt)
+        answers = _count(bytes(fields.n)) * (_prompts(raw) if ending == "completions" else 1)
+        return ParsedBody(fields.model, bool(fields.stream), limit, prompt, min(answers, MAX_ANSWERS))
 
     def rewrite_model(self, body: bytes, model: str) -> bytes:
         """The body with another model; every other value keeps its bytes, and the order of the fields stays."""
@@ -157,6 +164,22 @@ def _count_tokens(raw: bytes) -> int:
     if raw[:1] == b"[" and head[:1].isdigit():
         return raw.count(b",") + 1  # token ids: exact
     return -(-len(raw) // BYTES_PER_TOKEN)
+
+
+def _count(raw: bytes) -> int:
+    """The number that ``n`` is; 1 if it is none, for what engines make of that is their business."""
+    try:
+        number = float(raw[:_LONGEST_NUMBER].strip(b'"'))
+    except ValueError:
+        return 1
+    return int(min(max(1.0, number), MAX_ANSWERS))
+
+
+def _prompts(raw: bytes) -> int:
+    """How many prompts there are: a list of texts, or of lists of token ids, has one in each of its items."""
+    if raw[:1] != b"[" or raw[1:64].lstrip()[:1] not in (b'"', b"["):
+        return 1
+    return len(msgspec.json.decode(raw, type=list[msgspec.Raw]))
 
 
 def _to_usage(found: _Usage) -> Usage:

@@ -13,6 +13,7 @@ from turnout.framework import CounterReading, Histogram, HistogramReading, Readi
 JOULES_PER_KWH = 3_600_000.0
 MAX_REGIONS_SHOWN = 200
 OTHER = "other"
+UNKNOWN = "unknown"
 
 _GRAMS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
@@ -34,6 +35,8 @@ class Emissions:
 
     def add(self, region: str, joules: float | None, intensity: float | None) -> float | None:
         """Enters a request; gives its grams, None where energy or intensity is not known."""
+        # One that is really called so shares the figures: a series must not be there twice.
+        region = region or UNKNOWN
         if region not in self._regions and len(self._regions) >= MAX_REGIONS_SHOWN:
             region = OTHER
         totals = self._regions.setdefault(region, _Totals())
@@ -51,7 +54,7 @@ class Emissions:
         """Grams, joules and requests by region, and grams by request."""
         yield HistogramReading("carbon_request_grams", "CO2 equivalents of one request, in grams.", self._grams)
         for region, totals in self._regions.items():
-            labels = {"region": region or "unknown"}
+            labels = {"region": region}
             yield CounterReading("carbon_grams_total", "CO2 equivalents of requests, in grams.", totals.grams, labels)
             yield CounterReading("carbon_joules_total", "Energy of requests, in joules.", totals.joules, labels)
             yield CounterReading("carbon_requests_total", "Requests that have ended.", totals.requests, labels)

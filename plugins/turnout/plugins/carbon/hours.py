@@ -46,14 +46,20 @@ class Hours:
 
     def __init__(self, ranges: Sequence[CleanHours]) -> None:
         self._ranges = [_Range(each) for each in ranges]
+        # Of whoever waits each asks, and to look through days of changing clocks takes a tenth of a millisecond.
+        self._found: tuple[datetime, datetime] | None = None
 
     def are_now(self, at: datetime) -> bool:
         """Whether a time, which has its zone, is in a range."""
         return any(each.has(at) for each in self._ranges)
 
     def next_start(self, at: datetime) -> datetime | None:
-        """The next time after it at which a range begins, in UTC; None without ranges."""
-        return min((each.next_start(at) for each in self._ranges), default=None)
+        """The next time after it at which a range begins, in UTC; None without ranges. One object until it has come."""
+        if not self._ranges:
+            return None
+        if self._found is None or not self._found[0] <= at < self._found[1]:
+            self._found = at, min(each.next_start(at) for each in self._ranges)
+        return self._found[1]
 
 
 class _Range:

@@ -151,6 +151,7 @@ class CostBudget:
 
     def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> None:
         """Reserves the cost."""
+        state.discard(self._check_key)  # it has what is known of all candidates
         endpoint = result.endpoint
         quote = _quote(state.get(self._quotes_key), endpoint.name)
         tenant = self._tenant(request)

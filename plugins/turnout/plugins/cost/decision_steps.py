@@ -6,8 +6,7 @@ from typing import Literal, TypeAlias
 
 from turnout.framework import CycleState, InferenceRequest, NoEndpointsError, ProfileOutcome, ProfileResult
 from turnout.plugins.cost.keys import BudgetCheck
-from turnout.plugins.cost.likelihood import probability_to_meet
-from turnout.plugins.latency.keys import LatencyPredictions
+from turnout.plugins.latency.keys import NO_TARGETS, LatencyPredictions, SloTargets, probability_to_meet
 
 Verdict: TypeAlias = Literal["met", "at risk", "not known"]
 Cause: TypeAlias = Literal["cost", "slo", "budget"]
@@ -55,12 +54,16 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known of one request. ``costs`` and ``predictions`` are by endpoint name."""
+    """What is known of one request.
+
+    ``costs`` and ``predictions`` are by endpoint name; ``targets`` are what is left of them.
+    """
 
     request: InferenceRequest
     state: CycleState
     costs: Mapping[str, float]
     predictions: LatencyPredictions
+    targets: SloTargets
     budget: BudgetCheck | None
     can_rewrite: bool
 
@@ -200,8 +203,7 @@ class Walk:
         return "" if check is None else check.exceeded_by(choice.result.picked[0].name, self.situation.state.now)
 
     def _judged(self, choice: Choice) -> tuple[Verdict, str]:
-        request = self.situation.request
-        if request.ttft_target is None and request.tpot_target is None:
+        if self.situation.targets == NO_TARGETS:
             return "met", " (no target)"
         probability = self._probability(choice)
         if probability is None:
@@ -211,7 +213,7 @@ class Walk:
 
     def _probability(self, choice: Choice) -> float | None:
         prediction = self.situation.predictions.get(choice.result.picked[0].name)
-        return None if prediction is None else probability_to_meet(self.situation.request, prediction)
+        return None if prediction is None else probability_to_meet(prediction, self.situation.targets)
 
     def _costs_less(self, choice: Choice, start: Choice) -> bool:
         """Whether it does; where a cost is not known, the order of the configuration is believed."""

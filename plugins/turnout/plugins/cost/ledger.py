@@ -1,6 +1,7 @@
 """What was spent, for the metrics page."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 from turnout.framework import CounterReading, GaugeReading, Reading
 from turnout.plugins.cost.spending import UNITS, Spending
@@ -51,9 +52,10 @@ class Ledger:
         for budget, count in self.refusals.items():
             yield CounterReading("cost_budget_refusals_total", refused, count, {"budget": budget})
         yield from self._of_budget(self._pool, {"budget": "pool", "tenant": ""})
-        for number, (tenant, account) in enumerate(self._tenants.accounts()):
-            if number >= MAX_LABELS:
-                return
+        if self._tenants.shared is not None:
+            # Not by the name of a tenant, which clients make up: a series must not be there twice.
+            yield from self._of_budget(self._tenants.shared, {"budget": "shared", "tenant": ""})
+        for tenant, account in islice(self._tenants.accounts(), MAX_LABELS):
             yield from self._of_budget(account, {"budget": "tenant", "tenant": tenant})
 
     def _of_budget(self, account: Spending, labels: dict[str, str]) -> Iterable[Reading]:

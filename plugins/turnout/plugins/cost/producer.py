@@ -15,20 +15,20 @@ from turnout.framework import (
     PluginName,
     Prompt,
     Reading,
+    SchedulingResult,
     WallClock,
 )
 from turnout.plugins.cost.keys import DEFAULT_PRODUCER, EXPECTED_COSTS, ExpectedCosts
 from turnout.plugins.cost.price_book import PriceBook
 from turnout.plugins.cost.price_labels import PriceLabels
 from turnout.plugins.cost.prices import HourPrice, Price, PriceEntry, checked_price
-from turnout.plugins.cost.quotes import NOTHING, QUOTES, Quotes, Rates, Work
+from turnout.plugins.cost.quotes import MAX_TOKENS, NOTHING, QUOTES, Quotes, Rates, Work
 from turnout.plugins.feeds.source import FeedSource
 from turnout.plugins.inflight_load.keys import UNCACHED_REQUEST_TOKENS, UncachedRequestTokens
 from turnout.plugins.latency.keys import LATENCY_PREDICTIONS
 
 DEFAULT_NAME = PluginName(DEFAULT_PRODUCER)
 DEFAULT_LABELS = PriceLabels()
-MAX_TOKENS = 10**9
 _COMPUTES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 
@@ -42,7 +42,8 @@ class ExpectedCostProducer:
     of time it is the time of the endpoint that the request is predicted to take from others; without a prediction, its
     uncached tokens / ``prefill_tokens_per_second`` + the expected answer / ``decode_tokens_per_second``, which are the
     rates of the whole endpoint under load. The expected answer has ``expected_output_tokens``, or what the request
-    allows if that is less; the longest has what it allows, or ``most_output_tokens``. A GET costs nothing.
+    allows if that is less; the longest has what it allows, or ``most_output_tokens``; of several answers (``n``) each
+    counts, without a prediction. A GET costs nothing.
 
     ``unknown_price`` says what an endpoint without a known price gets: the price of the dearest candidate
     (``highest``), no request at all (``excluded``), or a price per hour. A file whose content is older than
@@ -108,11 +109,19 @@ class ExpectedCostProducer:
         """Writes the costs."""
         work = self._work(request, state)
         uncached = state.get(self._uncached_key) or UncachedRequestTokens(work.prompt)
-        quotes = Quotes(
-            self._prices(endpoints, work, uncached), self._rates, work, uncached, state.get(self._predictions_key) or {}
-        )
+        # Predictions are of one answer.
+        predictions = (state.get(self._predictions_key) if request.answers == 1 else None) or {}
+        quotes = Quotes(self._prices(endpoints, work, uncached), self._rates, work, uncached, predictions)
         state.write(self._quotes_key, quotes)
         state.write(self._costs_key, ExpectedCosts(self._currency, quotes.expected_costs()))
+
+    def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> None:
+        """Keeps the quotes for what was picked; those for a thousand others need not live as long as the response."""
+        quotes = state.get(self._quotes_key)
+        if quotes is not None:
+            kept = quotes.only_of({profile.picked[0].name for profile in result.profiles.values()})
+            state.write(self._quotes_key, kept)
+            state.write(self._costs_key, ExpectedCosts(self._currency, kept.expected_costs()))
 
     def endpoints_changed(self, endpoints: Sequence[Endpoint]) -> None:
         """The pool has these endpoints."""
@@ -140,7 +149,8 @@ class ExpectedCostProducer:
         prompt = state.get(PROMPT, Prompt()).tokens
         allowed = request.max_output_tokens
         most = self._most_output_tokens if allowed is None else max(0, min(allowed, MAX_TOKENS))
-        return Work(prompt, request.output_tokens(self._output_tokens), most)
+        expected, answers = request.output_tokens(self._output_tokens), request.answers
+        return Work(prompt, min(MAX_TOKENS, expected * answers), min(MAX_TOKENS, most * answers))
 
     def _prices(
         self, endpoints: Sequence[Endpoint], work: Work, uncached: UncachedRequestTokens

@@ -7,8 +7,8 @@ tokens that it really had, and it is never more than the time that passed: no re
 all of it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from turnout.framework import KeyFamily, Usage
 from turnout.plugins.cost.keys import DEFAULT_PRODUCER
@@ -63,11 +63,11 @@ class Quote:
         if usage is None:
             cost = self.expected
         else:
+            prompt, output = _believable(usage.prompt_tokens), _believable(usage.completion_tokens)
             cached = usage.cached_tokens
             if cached is None:
                 cached = self.work.prompt - self.uncached
-            uncached = max(0, usage.prompt_tokens - max(0, cached))
-            cost = self._cost(usage.prompt_tokens, uncached, usage.completion_tokens)
+            cost = self._cost(prompt, max(0, prompt - max(0, cached)), output)
         if isinstance(self.price, HourPrice):
             cost = min(cost, self.price.per_hour / SECONDS_PER_HOUR * max(0.0, seconds))
         return cost
@@ -107,6 +107,12 @@ class Quotes:
         rates, work, uncached, busy = self.rates, self.work, self._uncached, self._busy
         return {name: _expected(price, rates, work, uncached(name), busy(name)) for name, price in self.prices.items()}
 
+    def only_of(self, endpoint_names: Collection[str]) -> "Quotes":
+        """The same quotes for these endpoints, without what the others' were made of."""
+        prices = {name: price for name, price in self.prices.items() if name in endpoint_names}
+        predictions = {name: each for name, each in self.predictions.items() if name in endpoint_names}
+        return replace(self, prices=prices, predictions=predictions)
+
     def _uncached(self, endpoint_name: str) -> int:
         return min(self.uncached.at(endpoint_name), self.work.prompt)
 
@@ -129,8 +135,16 @@ def _by_tokens(price: TokenPrice, prompt: int, uncached: int, output: int) -> fl
     return tokens / TOKENS_PER_PRICE
 
 
+def _believable(tokens: int) -> int:
+    # A number that no float can hold would end the settling half-way.
+    return max(0, min(tokens, MAX_TOKENS))
+
+
 NOTHING = Work(0, 0, 0)
 """A request that an engine answers without computing anything."""
+
+MAX_TOKENS = 10**9
+"""Of a prompt or an answer; whoever says more counts with this."""
 
 MAX_BUSY_SECONDS = 1e6
 """A prediction beyond that is none."""

@@ -5,8 +5,15 @@ from collections.abc import Sequence
 
 from turnout.framework import CycleState, Endpoint, InferenceRequest, Scores
 from turnout.plugins.cost.keys import EXPECTED_COSTS, ExpectedCosts
-from turnout.plugins.cost.likelihood import overshoot
-from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, LatencyPredictions
+from turnout.plugins.latency.keys import (
+    LATENCY_PREDICTIONS,
+    NO_TARGETS,
+    SLO_TARGETS,
+    LatencyPrediction,
+    LatencyPredictions,
+    SloTargets,
+    targets_left,
+)
 
 NO_COSTS = ExpectedCosts("", {})
 NO_PREDICTIONS: LatencyPredictions = {}
@@ -15,16 +22,19 @@ LEAST_IF_MET = 0.5
 MOST_IF_MISSED = 0.25
 """The scores of the dearest endpoint that meets the targets, and of the one that misses them least."""
 
+LEAST_TARGET = 1e-6
+"""Seconds that a target counts as if less of it is left, or nothing: then the fastest misses it least."""
+
 
 class CostScorer:
     """Scores the cheapest endpoint 1 and the dearest 0, in proportion to the cost between them.
 
     That holds where every endpoint is predicted to meet the request's targets, or nothing is predicted, or there are no
     targets. An endpoint meets them if its predicted TTFT and TPOT, plus ``ttft_headroom_ms`` and ``tpot_headroom_ms``,
-    are not above them; one without a prediction is taken to. Where some meet them and others do not, those that do have
-    1 for the cheapest of them to 0.5 for the dearest, and the others 0.25 for the one that misses least to 0 for the
-    one that misses most, by the larger of time / target. Where none does, they have 1 to 0 in the same way: the one
-    that misses least is the best that there is.
+    are not above what is left of them; one without a prediction is taken to. Where some meet them and others do not,
+    those that do have 1 for the cheapest of them to 0.5 for the dearest, and the others 0.25 for the one that misses
+    least to 0 for the one that misses most, by the larger of time / target. Where none does, they have 1 to 0 in the
+    same way: the one that misses least is the best that there is.
 
     An endpoint without a known cost counts as the dearest.
 
@@ -47,7 +57,8 @@ class CostScorer:
         self._costs_key = EXPECTED_COSTS.of(expected_cost_producer_name)
         self._predictions_key = LATENCY_PREDICTIONS.of(predicted_latency_producer_name)
         self.reads = (self._costs_key,)
-        self.optional_reads = (self._predictions_key,)
+        self._targets_key = SLO_TARGETS.of(predicted_latency_producer_name)
+        self.optional_reads = (self._predictions_key, self._targets_key)
 
     def score(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Scores:
         costs = state.get(self._costs_key, NO_COSTS).costs
@@ -67,13 +78,24 @@ class CostScorer:
 
     def _overshoots(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> list[float]:
         predictions = state.get(self._predictions_key, NO_PREDICTIONS)
-        if not predictions or (request.ttft_target is None and request.tpot_target is None):
+        targets = targets_left(request, state, self._targets_key)
+        if not predictions or targets == NO_TARGETS:
             return [0.0] * len(endpoints)
         first, each = self._ttft_headroom, self._tpot_headroom
         return [
-            overshoot(request, prediction, first, each) if (prediction := predictions.get(endpoint.name)) else 0.0
+            overshoot(targets, prediction, first, each) if (prediction := predictions.get(endpoint.name)) else 0.0
             for endpoint in endpoints
         ]
+
+
+def overshoot(targets: SloTargets, prediction: LatencyPrediction, ttft_headroom: float, tpot_headroom: float) -> float:
+    """The larger of the predicted times with their headroom by their targets: at most 1 meets both; 0 without any."""
+    first = _ratio(targets.ttft_seconds, prediction.ttft_seconds + ttft_headroom)
+    return max(first, _ratio(targets.tpot_seconds, prediction.tpot_seconds + tpot_headroom))
+
+
+def _ratio(target: float | None, seconds: float) -> float:
+    return 0.0 if target is None else seconds / max(LEAST_TARGET, target)
 
 
 def _falling(values: Sequence[float], among: Sequence[float]) -> list[float]:

@@ -2,8 +2,8 @@
 
 Theory of operation. A tenant has an account of its own as long as anything counts there. Where all are taken, further
 tenants share one, which has the budget of one tenant; and as long as anything counts there, new tenants go there, too.
-So all that counts of a tenant is in one account, and no tenant gets more than its budget, however many names it makes
-up.
+So all that counts of a tenant is in one account. Who makes up names gets a budget for each while there is room, and one
+for all that come after: what can be spent is bounded by the number of accounts.
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,11 +48,14 @@ class TenantAccounts:
         """Whether tenants have to share an account."""
         return bool(self._shared.spent or self._shared.reserved)
 
+    @property
+    def shared(self) -> Spending | None:
+        """The account of those who share; None without a limit that they could share."""
+        return None if self._limit is None else self._shared
+
     def accounts(self) -> Iterator[tuple[str, Spending]]:
-        """All accounts by tenant, those with limits of their own first."""
+        """The accounts of one tenant each, those with limits of their own first."""
         yield from self._named.items()
-        if self._limit is not None:
-            yield SHARED, self._shared
         yield from self._own.items()
 
     def _has_room(self, now: float) -> bool:

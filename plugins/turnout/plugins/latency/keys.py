@@ -1,9 +1,11 @@
-"""What producers of latency predictions publish about a request."""
+"""What producers of latency predictions publish about a request, and what follows from it alone."""
 
+import math
 from collections.abc import Mapping
+from statistics import NormalDist
 from typing import NamedTuple, TypeAlias
 
-from turnout.framework import KeyFamily
+from turnout.framework import CycleState, InferenceRequest, KeyFamily, StateKey
 
 DEFAULT_PRODUCER = "predicted-latency-producer"
 
@@ -40,5 +42,36 @@ class SloTargets(NamedTuple):
     tpot_seconds: float | None = None
 
 
+NO_TARGETS = SloTargets()
+
 LATENCY_PREDICTIONS: KeyFamily[LatencyPredictions] = KeyFamily("latency-predictions", DEFAULT_PRODUCER)
 SLO_TARGETS: KeyFamily[SloTargets] = KeyFamily("slo-targets", DEFAULT_PRODUCER)
+
+_STANDARD = NormalDist()
+
+
+def targets_left(request: InferenceRequest, state: CycleState, key: StateKey[SloTargets]) -> SloTargets:
+    """What is left of the request's targets as their producer says; without its word, what was asked for."""
+    return state.get(key) or SloTargets(request.ttft_target, request.tpot_target)
+
+
+def probability_to_meet(prediction: LatencyPrediction, targets: SloTargets) -> float:
+    """How likely both targets are met, from 0 to 1; 1 without any.
+
+    Times are log-normal with the predicted median and spread, ``Phi((ln(target) - ln(median)) / spread)``, and TTFT and
+    TPOT independent of each other, which is the cautious assumption: a slow endpoint is slow in both.
+    """
+    first = _within(targets.ttft_seconds, prediction.ttft_seconds, prediction.ttft_spread)
+    return first * _within(targets.tpot_seconds, prediction.tpot_seconds, prediction.tpot_spread)
+
+
+def _within(target: float | None, median: float, spread: float) -> float:
+    if target is None:
+        return 1.0
+    if target <= 0.0:
+        return 0.0
+    if median <= 0.0:
+        return 1.0
+    if not 0.0 < spread < math.inf or not median < math.inf:
+        return 1.0 if median <= target else 0.0
+    return _STANDARD.cdf((math.log(target) - math.log(median)) / spread)

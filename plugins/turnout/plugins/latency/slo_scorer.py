@@ -1,17 +1,18 @@
 """Scores endpoints by how likely they are to meet the request's targets."""
 
-import math
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Literal, TypeAlias
 
 from turnout.framework import CycleState, Endpoint, InferenceRequest, Scores
-from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS, LatencyPrediction, SloTargets
+from turnout.plugins.latency.keys import (
+    LATENCY_PREDICTIONS,
+    SLO_TARGETS,
+    LatencyPrediction,
+    SloTargets,
+    probability_to_meet,
+)
 
 Placement: TypeAlias = Literal["spread", "pack"]
-
-_STANDARD = NormalDist()
-LEAST_SPREAD = 0.02
 
 
 class SloScorer:
@@ -78,7 +79,7 @@ class SloScorer:
         if targets == (None, None):
             times = [each.ttft_seconds + self._tokens * each.tpot_seconds for _, each in known]
             return [min(times) / time if time > 0.0 else 1.0 for time in times]
-        likely = [probability(each, targets) for _, each in known]
+        likely = [probability_to_meet(each, targets) for _, each in known]
         in_flight = [endpoints[place].in_flight for place, _ in known]
         if self._packs:
             enough = self._sufficient
@@ -91,19 +92,6 @@ class SloScorer:
             (1.0 - weight) * chance + weight * (1.0 - count / most)
             for chance, count in zip(likely, in_flight, strict=True)
         ]
-
-
-def probability(prediction: LatencyPrediction, targets: SloTargets) -> float:
-    """How likely the endpoint meets both targets; 1 without any."""
-    return _meets(prediction.ttft_seconds, prediction.ttft_spread, targets.ttft_seconds) * _meets(
-        prediction.tpot_seconds, prediction.tpot_spread, targets.tpot_seconds
-    )
-
-
-def _meets(median: float, spread: float, target: float | None) -> float:
-    if target is None or median <= 0.0:
-        return 1.0
-    return 0.0 if target <= 0.0 else _STANDARD.cdf(math.log(target / median) / max(LEAST_SPREAD, spread))
 
 
 def _ranked(values: Sequence[int]) -> list[float]:

@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from turnout.framework import CycleState, Endpoint, InferenceRequest, StateKey
-from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS, LatencyPredictions, SloTargets
+from turnout.plugins.latency.keys import (
+    LATENCY_PREDICTIONS,
+    SLO_TARGETS,
+    LatencyPredictions,
+    SloTargets,
+    targets_left,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,7 @@ class Headroom:
     def _is_fast_enough(self, request: InferenceRequest, state: CycleState, endpoint: Endpoint) -> bool:
         name = self.latency_producer_name
         predicted = (state.get(LATENCY_PREDICTIONS.of(name)) or {}).get(endpoint.name)
-        # What is left of the targets, where the producer says so; else what was asked for.
-        targets = state.get(SLO_TARGETS.of(name)) or SloTargets(request.ttft_target, request.tpot_target)
+        targets = targets_left(request, state, SLO_TARGETS.of(name))
         ttft, tpot = (None, None) if predicted is None else predicted[:2]
         return _below(targets.ttft_seconds, self.min_ttft_headroom_ms, ttft) and _below(
             targets.tpot_seconds, self.min_tpot_headroom_ms, tpot

@@ -9,6 +9,9 @@ AT_ONCE = -math.inf
 
 _LONGEST_NOTICE = 64
 
+# The end of the year 9999. What is above was meant in milliseconds, and would be a notice for never.
+_LATEST = 253_402_300_799.0
+
 
 def drain_at(stated: str | None) -> float | None:
     """When the endpoint drains, in seconds since 1970; None without a notice.
@@ -30,7 +33,8 @@ def is_readable(stated: str) -> bool:
 
 def _seconds(text: str) -> float | None:
     if text.replace(".", "", 1).isdecimal() and text.isascii():
-        return float(text)
+        seconds = float(text)
+        return seconds if seconds <= _LATEST else None
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

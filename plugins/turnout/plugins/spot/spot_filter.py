@@ -17,7 +17,7 @@ from turnout.framework import (
 )
 from turnout.plugins.spot.headroom import Headroom
 from turnout.plugins.spot.interruptible import INSTANCE_TYPE_LABEL, Interruptible
-from turnout.plugins.spot.interruptions import Interruptions
+from turnout.plugins.spot.interruptions import MAX_REMEMBERED, Interruptions
 from turnout.plugins.spot.notices import DRAIN_LABEL
 from turnout.plugins.spot.shares import RecentShares
 
@@ -62,8 +62,8 @@ class SpotFilter:
         _check_share("max_instance_type_share", max_instance_type_share)
         if not 1 <= share_window <= MAX_WINDOW:
             raise ValueError(f"share_window must be from 1 to {MAX_WINDOW}, got {share_window}")
-        if max_interruptions < 0:
-            raise ValueError(f"max_interruptions must be at least 0, got {max_interruptions}")
+        if not 0 <= max_interruptions <= MAX_REMEMBERED:
+            raise ValueError(f"max_interruptions must be from 0 to {MAX_REMEMBERED}, got {max_interruptions}")
         for name, value in (("interruption_window", interruption_window), ("pause", pause)):
             if value <= timedelta(0):
                 raise ValueError(f"{name} must be above 0, got {value.total_seconds():g} s")
@@ -79,7 +79,7 @@ class SpotFilter:
         self._paused_until = 0.0
         self._refuses = only_spot == "refuse"
         self._overruns = 0
-        self.optional_reads = tuple(headroom.keys)
+        self.reads = tuple(headroom.keys)
 
     def filter(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """The endpoints on demand, and the spot endpoints that may be used."""

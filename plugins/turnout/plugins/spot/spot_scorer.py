@@ -38,7 +38,7 @@ class SpotScorer:
         self._on_demand = on_demand_score
         self._drain_label = drain_label
         self._interruptions = Interruptions(self._spot, drain_label, interruption_window.total_seconds())
-        self.optional_reads = tuple(headroom.keys)
+        self.reads = tuple(headroom.keys)
 
     def score(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Scores:
         """One score for each endpoint."""

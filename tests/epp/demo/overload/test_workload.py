@@ -2,8 +2,6 @@ import math
 from collections import Counter
 
 from turnout.epp.demo.overload.workload import LEVELS, TENANTS, Arrival, arrivals
-from turnout.epp.simulator.blocks import extend_hashes
-from turnout.epp.simulator.tokens import tokenize
 
 # Six standard deviations of a Poisson or binomial count either way.
 SIGMAS = 6
@@ -42,21 +40,3 @@ def test_a_faster_workload_is_the_same_requests_closer_together() -> None:
 
 def _but_time(request: Arrival) -> tuple[object, ...]:
     return (request.number, request.level, request.tenant, request.prompt_tokens, request.answer_tokens)
-
-
-def test_sizes_stay_within_their_bounds_and_half_of_the_prompts_above_the_median() -> None:
-    found = arrivals(5, 50.0, 100.0)
-    assert {100 <= request.prompt_tokens <= 6_000 for request in found} == {True}
-    assert {60 <= request.answer_tokens <= 180 for request in found} == {True}
-    assert about(sum(request.prompt_tokens > 1_200 for request in found), len(found) / 2)
-
-
-def test_a_prompt_has_its_tokens_and_shares_no_block_with_another() -> None:
-    blocks: set[int] = set()
-    for request in arrivals(2, 20.0, 3.0):
-        tokens = tokenize(request.prompt(seed=2))
-        assert len(tokens) == request.prompt_tokens
-        names: list[int] = []
-        extend_hashes(names, 0, tokens, 16, len(tokens) // 16)
-        assert blocks.isdisjoint(names)
-        blocks.update(names)
