@@ -78,7 +78,7 @@ EXAMPLE = [
 def test_each_profile_with_an_objective_of_its_own_decides_differently(name: str, chosen: str) -> None:
     pipeline = load_pipeline(shipped_profiles().joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
     headers = Headers([("x-turnout-origin", "zone-b"), ("x-turnout-affinity", "shard=7")])
-    request = InferenceRequest("r", model="m", target_model="m", headers=headers, ttft_target=1.0)
+    request = InferenceRequest("r", model="m", target_model="m", headers=headers, ttft_target=1.0, received_at=1.0)
     state = CycleState(1.0)
     state.write(PROMPT, Prompt(b"", 1000))
 
