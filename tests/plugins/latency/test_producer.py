@@ -243,6 +243,23 @@ def test_answers_are_expected_to_be_as_long_as_those_before_and_as_the_request_a
     assert at(limited, endpoint).busy_seconds < 2 * short
 
 
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        pytest.param(10**9, id="a mistake"),
+        pytest.param(10**300, id="sums with it overflow"),
+        pytest.param(10**400, id="no float can hold it"),
+    ],
+)
+def test_a_report_beyond_any_answer_does_not_spoil_what_is_expected_of_others(tokens: int) -> None:
+    producer, endpoint = PredictedLatencyProducer(), make_endpoint("a")
+    state = sent(producer, endpoint)
+    state.now += 1.0
+    producer.response_complete(STREAM, state, replace(ended(endpoint), usage=Usage(10, tokens)))
+    busy = at(produce(producer, STREAM, begun(), [endpoint]), endpoint).busy_seconds
+    assert busy < 1e5
+
+
 def test_an_endpoint_that_left_is_forgotten() -> None:
     producer, endpoint = PredictedLatencyProducer(), make_endpoint()
     state = sent(producer, endpoint)

@@ -48,6 +48,9 @@ OBSERVATIONS_TO_JUDGE = 50
 
 OK = 200
 ANSWERS_REMEMBERED = 0.05
+LONGEST_ANSWER = 1_000_000
+"""Tokens. A report of more is a mistake, and would be what answers are expected to be for thousands of requests."""
+
 # A server-sent event of vLLM with one token is about 230 bytes long, and a token of plain text about 4.5.
 EVENT_BYTES, PLAIN_BYTES, PLAIN_OVERHEAD_BYTES = 230.0, 4.5, 500.0
 _EVENT = b"data:"
@@ -247,7 +250,8 @@ class PredictedLatencyProducer:
         run.site.work.end(run.number, run.context_tokens, state.now)
         if completion.cause is not Termination.NATURAL or completion.status != OK:
             return
-        tokens = completion.usage.completion_tokens if completion.usage is not None else 0
+        reported = completion.usage.completion_tokens if completion.usage is not None else 0
+        tokens = min(reported, LONGEST_ANSWER)
         if tokens > 0:
             self._answers.update(float(tokens))
             self._answered = True
