@@ -28,6 +28,9 @@ MODEL_REWRITE: Final = ("x-llm-d-model-name-rewrite", "x-gateway-model-name-rewr
 QUEUE_TIMEOUT: Final = ("x-turnout-queue-timeout-ms",)
 """Request headers with the preferred name first."""
 
+PLACEMENT: Final = ("x-turnout-affinity", "x-turnout-anti-affinity", "x-turnout-origin", "x-turnout-deferrable")
+"""Request headers that plugins read under these names unless their parameters say others."""
+
 VIDEO: Final = ("x-llm-d-video-fps", "x-llm-d-video-duration-seconds", "x-llm-d-video-resolution")
 DROPPED_REASON: Final = "x-llm-d-request-dropped-reason"
 
@@ -56,6 +59,7 @@ CONTROL_HEADERS: Final = frozenset(
         *TPOT_TARGET_HEADERS,
         *COST_BUDGET_HEADERS,
         *QUEUE_TIMEOUT,
+        *PLACEMENT,
         *VIDEO,
         DROPPED_REASON,
     }
