@@ -293,7 +293,7 @@ def _loaded_producer() -> InFlightLoadProducer:
 
 
 def _predicting_producer() -> PredictedLatencyProducer:
-    producer = PredictedLatencyProducer()
+    producer = PredictedLatencyProducer(prediction_servers=["http://a"], training_server="http://b")
     state, result = _dispatched()
     producer.pre_request(InferenceRequest("r"), state, result)
     return producer

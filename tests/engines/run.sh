@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tests against a real vLLM, which starts once, in a minute; check_precise.py starts a second one, twice. Arguments go
-# to pytest. Files stay in build/engines.
+# Tests against a real vLLM, which starts once, in a minute; check_precise.py starts a second one, twice, and
+# check_predictions.py two of its own, whose times it measures: best while the machine has nothing else to do. Arguments
+# go to pytest. Files stay in build/engines.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tests/engines/install.sh

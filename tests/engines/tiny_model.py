@@ -9,6 +9,7 @@ import json
 import random
 import string
 from array import array
+from dataclasses import dataclass
 from pathlib import Path
 
 _SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
@@ -18,11 +19,7 @@ _SPACE, _NEWLINE = "\u0120", "\u010a"
 _CHARACTERS = (*string.digits, *string.ascii_letters, *string.punctuation, _SPACE, _NEWLINE)
 _VOCABULARY = {token: number for number, token in enumerate((*_SPECIALS, *_CHARACTERS))}
 
-_LAYERS = 2
-_HEADS = 2
-_KV_HEADS = 1
 _HEAD_SIZE = 32
-_HIDDEN_SIZE = _HEADS * _HEAD_SIZE
 _RANK = 8
 
 _CHAT_TEMPLATE = (
@@ -31,48 +28,46 @@ _CHAT_TEMPLATE = (
 )
 
 
+@dataclass(frozen=True)
+class ModelSize:
+    """Layers, and attention heads of 32 numbers each."""
+
+    layers: int = 2
+    heads: int = 2
+    kv_heads: int = 1
+
+    @property
+    def hidden(self) -> int:
+        return self.heads * _HEAD_SIZE
+
+
+TINY = ModelSize()
+"""Costs next to nothing beside what each request and each step takes."""
+
+SMALL = ModelSize(layers=6, heads=8, kv_heads=2)
+"""A thousand tokens of a prompt take a tenth of a second or so on one core: their number is felt."""
+
+
 def token_ids(text: str) -> list[int]:
     """The tokens that the model's tokenizer makes of printable ASCII."""
     return [_BEGIN, *(_VOCABULARY[_SPACE if character == " " else character] for character in text)]
 
 
-def write_model(folder: Path) -> None:
+def write_model(folder: Path, size: ModelSize = TINY) -> None:
     """Makes `folder` a Hugging Face model folder without weights."""
     folder.mkdir(parents=True)
-    _write(folder / "config.json", _MODEL)
+    _write(folder / "config.json", _model(size))
     _write(folder / "generation_config.json", {"bos_token_id": _BEGIN, "eos_token_id": _END, "pad_token_id": 0})
     _write(folder / "tokenizer.json", _tokenizer())
     _write(folder / "tokenizer_config.json", _TOKENIZER_CONFIG)
 
 
 def write_adapter(folder: Path, seed: int) -> None:
-    """Makes `folder` a LoRA adapter of the model, with random weights."""
+    """Makes `folder` a LoRA adapter of the tiny model, with random weights."""
     folder.mkdir(parents=True)
     _write(folder / "adapter_config.json", _ADAPTER)
     (folder / "adapter_model.safetensors").write_bytes(_safetensors(_adapter_shapes(), random.Random(seed)))
 
-
-_MODEL = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "attention_bias": False,
-    "bos_token_id": _BEGIN,
-    "eos_token_id": _END,
-    "head_dim": _HEAD_SIZE,
-    "hidden_act": "silu",
-    "hidden_size": _HIDDEN_SIZE,
-    "intermediate_size": 2 * _HIDDEN_SIZE,
-    "max_position_embeddings": 8192,
-    "num_attention_heads": _HEADS,
-    "num_hidden_layers": _LAYERS,
-    "num_key_value_heads": _KV_HEADS,
-    "pad_token_id": 0,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 10000.0,
-    "tie_word_embeddings": False,
-    "torch_dtype": "bfloat16",
-    "vocab_size": len(_VOCABULARY),
-}
 
 _TOKENIZER_CONFIG = {
     "tokenizer_class": "PreTrainedTokenizerFast",
@@ -95,6 +90,30 @@ _ADAPTER = {
     "r": _RANK,
     "target_modules": ["q_proj", "v_proj"],
 }
+
+
+def _model(size: ModelSize) -> dict[str, object]:
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "attention_bias": False,
+        "bos_token_id": _BEGIN,
+        "eos_token_id": _END,
+        "head_dim": _HEAD_SIZE,
+        "hidden_act": "silu",
+        "hidden_size": size.hidden,
+        "intermediate_size": 2 * size.hidden,
+        "max_position_embeddings": 8192,
+        "num_attention_heads": size.heads,
+        "num_hidden_layers": size.layers,
+        "num_key_value_heads": size.kv_heads,
+        "pad_token_id": 0,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "tie_word_embeddings": False,
+        "torch_dtype": "bfloat16",
+        "vocab_size": len(_VOCABULARY),
+    }
 
 
 def _tokenizer() -> dict[str, object]:
@@ -121,13 +140,13 @@ def _special(number: int, token: str) -> dict[str, object]:
 
 
 def _adapter_shapes() -> dict[str, tuple[int, int]]:
-    outputs = {"q_proj": _HEADS * _HEAD_SIZE, "v_proj": _KV_HEADS * _HEAD_SIZE}
+    outputs = {"q_proj": TINY.hidden, "v_proj": TINY.kv_heads * _HEAD_SIZE}
     shapes: dict[str, tuple[int, int]] = {}
-    for layer in range(_LAYERS):
-        for projection, size in outputs.items():
+    for layer in range(TINY.layers):
+        for projection, width in outputs.items():
             name = f"base_model.model.model.layers.{layer}.self_attn.{projection}"
-            shapes[f"{name}.lora_A.weight"] = (_RANK, _HIDDEN_SIZE)
-            shapes[f"{name}.lora_B.weight"] = (size, _RANK)
+            shapes[f"{name}.lora_A.weight"] = (_RANK, TINY.hidden)
+            shapes[f"{name}.lora_B.weight"] = (width, _RANK)
     return shapes
 
 

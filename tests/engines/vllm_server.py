@@ -7,14 +7,14 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import aiohttp
 
-from engines.tiny_model import write_adapter, write_model
+from engines.tiny_model import TINY, ModelSize, write_adapter, write_model
 
 MODEL = "tiny"
 ADAPTERS = ("adapter-a", "adapter-b")
@@ -87,26 +87,32 @@ class VllmServer:
 
 
 @contextlib.asynccontextmanager
-async def vllm_server(folder: Path, ports: VllmPorts | None = None) -> AsyncIterator[VllmServer]:
-    """A server with a tiny random model and two adapters; its files and its log are in `folder`.
+async def vllm_server(
+    folder: Path, ports: VllmPorts | None = None, size: ModelSize = TINY, *, is_measured: bool = False
+) -> AsyncIterator[VllmServer]:
+    """A server with a random model of this size and two adapters; its files and its log are in `folder`.
 
-    Without `ports` it takes free ones; with those of a server that has ended it takes its place.
+    Without `ports` it takes free ones; with those of a server that has ended it takes its place. Where its times are
+    what `is_measured`, it has no adapters, which cost each step more than such a model, and does not make way for
+    other programs.
 
     Whatever happens, no process of it is left.
 
     Raises:
         VllmStartError: it did not get ready.
     """
-    write_model(folder / MODEL)
-    for seed, adapter in enumerate(ADAPTERS):
+    write_model(folder / MODEL, size)
+    adapters = () if is_measured else ADAPTERS
+    for seed, adapter in enumerate(adapters):
         write_adapter(folder / adapter, seed)
     log = folder / "vllm.log"
     ports = ports or VllmPorts.free()
     began = time.monotonic()
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *_command(folder, ports),
-            env=_environment(),
+            *(() if is_measured else ("nice",)),
+            *_command(folder, ports, adapters),
+            env=_environment(is_measured=is_measured),
             cwd=folder,
             stdout=output,
             stderr=output,
@@ -119,8 +125,8 @@ async def vllm_server(folder: Path, ports: VllmPorts | None = None) -> AsyncIter
         await _stop(process)
 
 
-def _command(folder: Path, ports: VllmPorts) -> Iterator[str]:
-    yield from ("nice", str(PYTHON), "-m", "vllm.entrypoints.openai.api_server")
+def _command(folder: Path, ports: VllmPorts, adapters: Sequence[str]) -> Iterator[str]:
+    yield from (str(PYTHON), "-m", "vllm.entrypoints.openai.api_server")
     yield from ("--model", str(folder / MODEL), "--served-model-name", MODEL, "--load-format", "dummy")
     yield from ("--host", "127.0.0.1", "--port", str(ports.http), "--dtype", "bfloat16", "--enforce-eager")
     # Without the first the server refuses to show the token ids of requests; with the second, tests try templates.
@@ -131,8 +137,9 @@ def _command(folder: Path, ports: VllmPorts) -> Iterator[str]:
     yield from ("--max-num-seqs", str(MAX_NUM_SEQS), "--block-size", str(BLOCK_SIZE))
     # A small cache: its use is seen, and blocks leave it, within seconds.
     yield from ("--num-gpu-blocks-override", str(NUM_BLOCKS), "--enable-prefix-caching")
-    yield from ("--enable-lora", "--max-loras", str(len(ADAPTERS)), "--max-lora-rank", "8", "--lora-modules")
-    yield from (f"{adapter}={folder / adapter}" for adapter in ADAPTERS)
+    if adapters:
+        yield from ("--enable-lora", "--max-loras", str(len(adapters)), "--max-lora-rank", "8", "--lora-modules")
+        yield from (f"{adapter}={folder / adapter}" for adapter in adapters)
     events = {
         "enable_kv_cache_events": True,
         "publisher": "zmq",
@@ -144,9 +151,12 @@ def _command(folder: Path, ports: VllmPorts) -> Iterator[str]:
     yield from ("--kv-events-config", json.dumps(events))
 
 
-def _environment() -> Mapping[str, str]:
+def _environment(*, is_measured: bool) -> Mapping[str, str]:
+    # A worker in a process of its own polls for a second after each step, and keeps a core from the others.
+    workers = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} if is_measured else {}
     return {
         **os.environ,
+        **workers,
         "DO_NOT_TRACK": "1",
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",

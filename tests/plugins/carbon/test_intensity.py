@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.tokens.servers import saying, serving
+from plugins.http_servers import saying, serving
 from turnout.framework import WallClock
 from turnout.plugins.carbon.intensity import Intensities, IntensityFeed, checked, parsed
 

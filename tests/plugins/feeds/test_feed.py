@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.tokens.servers import saying, serving
+from plugins.http_servers import saying, serving
 from turnout.framework import CounterReading, GaugeReading, WallClock
 from turnout.plugins.feeds.feed import Feed, decoded
 from turnout.plugins.feeds.source import FeedSource

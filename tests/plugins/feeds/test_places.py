@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from plugins.tokens.servers import Answer, saying, serving
+from plugins.http_servers import Answer, saying, serving
 from turnout.plugins.feeds.places import FilePlace, UnreadableDocumentError, UrlPlace, place_of
 from turnout.plugins.feeds.source import FeedSource
 

@@ -111,6 +111,21 @@ def test_a_model_that_is_to_be_loaded_comes_before_all_and_is_no_fault_of_the_pr
     assert table.row("default/somebody-else") is None
 
 
+def test_an_engine_whose_arithmetic_is_slow_beside_its_memory_is_learnt_for_short_and_long_prompts() -> None:
+    predictor, endpoint = Predictor(SETTINGS), make_endpoint()
+
+    def took(tokens: int) -> float:
+        return 0.012 + 1e-4 * max(0, tokens - 250)
+
+    for number in range(200):
+        tokens = (20, 150, 400, 800, 1600)[number % 5]
+        row = predictor.predict(shape(tokens), [endpoint], {}, float(number)).row(endpoint.name)
+        assert row is not None
+        predictor.saw_ttft(predictor.site(endpoint), row, took(tokens))
+    found = [predict(predictor, shape(tokens), endpoint, 300.0).ttft_seconds for tokens in (20, 400, 1600)]
+    assert found == pytest.approx([took(tokens) for tokens in (20, 400, 1600)], rel=0.2)
+
+
 def test_variants_are_told_apart_by_their_labels_up_to_a_bound() -> None:
     predictor = Predictor(SETTINGS)
     endpoints = [make_endpoint(f"e{number}", labels={"gpu": f"g{number}"}) for number in range(2 * MAX_VARIANTS)]

@@ -6,8 +6,10 @@ from statistics import median
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from plugins.generated import FIRST, LATER, decided, ended, produce, response_of
+from plugins.http_servers import Answer, saying, serving
 from plugins.latency.engines import Seen, SimulatedEngine, Traffic, serve
 from turnout.framework import PROMPT, CycleState, Endpoint, InferenceRequest, Prompt, Termination, Usage
 from turnout.framework.testing import check_signatures, make_endpoint, make_request
@@ -317,9 +319,109 @@ def test_a_file_that_cannot_be_written_costs_the_file_only(tmp_path: Path, caplo
     assert "latencies that were learnt are not saved" in caplog.text
 
 
+# --- with servers ----------------------------------------------------------------------------------------
+
+
+def predicting(ttft_ms: float) -> Answer:
+    """The same median for every row."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path != "/predict/bulk/strict":
+            return web.Response(status=202)
+        rows = (await request.json())["requests"]
+        prediction = {"ttft_ms": ttft_ms, "tpot_ms": 50.0, "objective_type": "quantile", "quantile": 0.5}
+        return web.json_response({"predictions": [prediction] * len(rows)})
+
+    return answer
+
+
+async def served(producer: PredictedLatencyProducer, endpoint: Endpoint) -> CycleState:
+    """One request, from its arrival to its end."""
+    state = begun()
+    await producer.produce(STREAM, state, [endpoint, make_endpoint("another")])
+    producer.pre_request(STREAM, state, decided(endpoint))
+    kept = state.read(PREDICTIONS)
+    assert set(kept) == {endpoint.name}
+    state.now += 0.5
+    producer.response_body(STREAM, state, response_of(endpoint), FIRST)
+    state.now += 1.0
+    producer.response_complete(STREAM, state, replace(ended(endpoint), usage=Usage(1000, 51)))
+    return state
+
+
+def sources(producer: PredictedLatencyProducer) -> dict[str, float]:
+    return {
+        each.labels["source"]: each.value  # type: ignore[union-attr]
+        for each in producer.readings()
+        if each.name == "latency_predictions_total"
+    }
+
+
+async def stop(producer: PredictedLatencyProducer) -> None:
+    task = asyncio.create_task(producer.run())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_what_a_server_predicts_is_published_and_what_happened_is_learnt_here_too() -> None:
+    endpoint = make_endpoint()
+    async with serving(predicting(321.0)) as server:
+        producer = PredictedLatencyProducer(prediction_servers=[server.url], training_server=server.url)
+        state = await served(producer, endpoint)
+        await stop(producer)
+    assert at(state, endpoint).ttft_seconds == pytest.approx(0.321)
+    assert at(state, endpoint).tpot_seconds == pytest.approx(0.05)
+    assert at(state, endpoint).busy_seconds > 0.0
+    assert sources(producer) == {"server": 1, "in-process": 0}
+    assert observations(producer) == {"ttft": 1, "tpot": 1}
+    waiting = [each for each in producer.readings() if each.name == "latency_predictor_samples_waiting"]
+    assert [each.value for each in waiting] == [2]  # type: ignore[union-attr]
+
+
+async def test_without_an_answer_the_prediction_of_this_process_stands_in() -> None:
+    endpoint = make_endpoint()
+    alone = begun()
+    await PredictedLatencyProducer().produce(STREAM, alone, [endpoint])
+    async with serving(saying(b"{}", 503)) as server:
+        producer = PredictedLatencyProducer(prediction_servers=[server.url])
+        for _ in range(3):
+            state = begun()
+            await producer.produce(STREAM, state, [endpoint])
+            assert at(state, endpoint) == at(alone, endpoint)
+        producer.pre_request(STREAM, state, decided(endpoint))
+        await stop(producer)
+    assert sources(producer) == {"server": 0, "in-process": 1}
+    (finding,) = producer.diagnose([endpoint], 0.0).findings
+    assert finding.cause == "prediction-server-fails"
+
+
+async def test_with_a_training_server_alone_no_server_is_asked_for_predictions() -> None:
+    async with serving(predicting(321.0)) as server:
+        producer = PredictedLatencyProducer(training_server=server.url)
+        await served(producer, make_endpoint())
+        await stop(producer)
+        assert server.asked == []
+    assert sources(producer) == {"server": 0, "in-process": 1}
+
+
+def test_without_servers_nothing_is_said_of_them() -> None:
+    producer = PredictedLatencyProducer()
+    sent(producer, make_endpoint())
+    assert sources(producer) == {}
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        pytest.param({"prediction_servers": ["predictor:8001"]}, "must begin with http:// or https://", id="no URL"),
+        pytest.param({"training_server": "ftp://a"}, "must begin with http:// or https://", id="another protocol"),
+        pytest.param(
+            {"prediction_timeout": timedelta(0)}, "prediction_timeout must be above 0", id="no time to answer"
+        ),
+        pytest.param(
+            {"prediction_timeout": timedelta(seconds=1)}, "at most 0:00:00.350000", id="more time than it has"
+        ),
         pytest.param({"slo_buffer_factor": 0.0}, "slo_buffer_factor must be positive and finite, got 0.0", id="0"),
         pytest.param({"expected_output_tokens": 0}, "expected_output_tokens must be at least 1, got 0", id="no answer"),
         pytest.param({"max_running_requests": -1}, "max_running_requests must be at least 0, got -1", id="negative"),

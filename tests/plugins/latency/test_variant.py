@@ -25,6 +25,15 @@ def test_one_outlier_changes_little() -> None:
     assert time.accuracy.observations == 101
 
 
+def test_where_one_request_in_four_is_much_slower_the_others_are_predicted() -> None:
+    time, level, predicted = LearntTime(["prompt", "queue"]), 0.0, []
+    for number in range(400):
+        predicted.append(time.factors.values[0] * math.exp(level))
+        level = time.learn([1.0, 0.0], 8.0 if number % 4 == 0 else 1.0, predicted[-1], level)
+    assert max(predicted[200:]) < 1.5
+    assert min(predicted[200:]) > 0.8
+
+
 def test_an_endpoint_that_is_slower_than_its_variant_has_a_factor_of_its_own() -> None:
     time, levels = LearntTime(["prompt", "queue"]), [0.0, 0.0]
     for number in range(400):
@@ -61,7 +70,7 @@ def test_the_duration_of_whole_requests_moves_the_endpoint_only() -> None:
 def test_a_variant_gives_its_factors_and_takes_them_back() -> None:
     variant, other = Variant("h100"), Variant("h100")
     for _ in range(100):
-        variant.ttft.learn([0.0, 1.0, 0.0, 0.0, 0.0], 2.0, 1.0, 0.0)
+        variant.ttft.learn([0.0, 0.0, 1.0, 0.0, 0.0, 0.0], 2.0, 1.0, 0.0)
     other.restore(variant.factors(), 100)
     assert other.factors()["ttft"]["prompt"] == pytest.approx(2.0, rel=0.15)
     assert variant.spreads[0] > 0.0

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.generated import produce
-from plugins.tokens.servers import saying, serving
+from plugins.http_servers import saying, serving
 from turnout.framework import REQUEST_BODY, CycleState, InferenceRequest, PluginName, Reading
 from turnout.framework.testing import check_producer, make_endpoint, make_request
 from turnout.plugins.tokens.keys import TOKENIZED_PROMPT, TokenizedPrompt

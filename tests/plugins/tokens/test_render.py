@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from plugins.tokens.servers import Server, saying, serving
+from plugins.http_servers import Server, saying, serving
 from turnout.framework import Endpoint, GaugeReading, InferenceRequest
 from turnout.framework.testing import make_request
 from turnout.plugins.tokens import render

@@ -52,8 +52,12 @@ class EngineTiming:
         """How many steps compute so many prompt tokens; the last one is computed even if all are cached."""
         return np.maximum(1.0, np.ceil(uncached / self.prefill_chunk_tokens))
 
-    def prefill_seconds(self, uncached: Floats, prompt_tokens: float) -> Floats:
-        """To compute the tokens of a prompt that are not cached, alone on the engine."""
+    def prefill_seconds(self, uncached: Floats, prompt_tokens: float) -> tuple[Floats, Floats]:
+        """To compute the tokens of a prompt that are not cached, alone on the engine: the least, and what is beyond.
+
+        The least is what reading the weights takes, whatever the number of tokens. How both relate is another matter on
+        each kind of hardware: bandwidth of the memory sets the former, arithmetic the latter.
+        """
         new, all_tokens = uncached * _KILOTOKEN, prompt_tokens * _KILOTOKEN
         attended = all_tokens * all_tokens - (all_tokens - new) ** 2
         steps = self.steps(uncached)
@@ -62,7 +66,8 @@ class EngineTiming:
             + self.prefill_ms_per_kilotoken * new
             + self.attention_ms_per_square_kilotoken * attended
         )
-        return np.maximum(self.weights_ms * steps, computed) * MILLISECOND
+        least = self.weights_ms * steps
+        return least * MILLISECOND, np.maximum(0.0, computed - least) * MILLISECOND
 
     def batch_seconds(self, sequences: Floats, context_tokens: Floats) -> Floats:
         """What the sequences that decode add to one step."""

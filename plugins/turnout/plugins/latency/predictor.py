@@ -5,9 +5,9 @@ from what is known of the request, of the work that was sent there, and of the e
 Each part is multiplied by what the endpoint's variant has learnt of it, and the sum by the endpoint's own factor. What
 the prediction was made of is kept for the endpoint that the request goes to, until its times are known.
 
-The parts of TTFT: what every request takes; the prompt's own computation; what is ahead of it, prompts or a place in a
-full batch; the batch that decodes meanwhile; an adapter that is to be loaded. Those of TPOT: the weights; the batch;
-prompts of others, which hold up the steps of all.
+The parts of TTFT: what every request takes; the weights, which a step reads; what the prompt's own computation takes
+beyond that; what is ahead of it, prompts or a place in a full batch; the batch that decodes meanwhile; an adapter that
+is to be loaded. Those of TPOT: the weights; the batch; prompts of others, which hold up the steps of all.
 """
 
 import math
@@ -27,7 +27,8 @@ OTHER = "other"
 FEWEST_PLACES = 8
 """No engine is taken for full while it runs fewer."""
 
-PROMPT_PART = TTFT_PARTS.index("prompt")
+PREFILL = slice(TTFT_PARTS.index("weights"), TTFT_PARTS.index("prompt") + 1)
+"""The parts that compute the prompt itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class Predictor:
         tpot = pool.levels[1] * (pool.factors[len(TTFT_PARTS) :] * tpot_priors).sum(axis=0)
         ttft_priors = self._ttft_priors(shape, endpoints, pool, tpot, now)
         ttft = load_seconds + pool.levels[0] * (pool.factors[: len(TTFT_PARTS)] * ttft_priors).sum(axis=0)
-        prefill = pool.levels[0] * pool.factors[PROMPT_PART] * ttft_priors[PROMPT_PART]
+        prefill = pool.levels[0] * (pool.factors[PREFILL] * ttft_priors[PREFILL]).sum(axis=0)
         busy = prefill + self._decoding(shape, pool, tpot / tpot_priors.sum(axis=0))
         judged = {name: (*variant.spreads, variant.confidence) for name, variant in self.variants.items()}
         predictions = {}
@@ -207,7 +208,7 @@ class Predictor:
         return np.stack(
             [
                 np.full_like(uncached, self._timing.overhead_ms * MILLISECOND),
-                self._timing.prefill_seconds(uncached, shape.prompt_tokens),
+                *self._timing.prefill_seconds(uncached, shape.prompt_tokens),
                 # In seconds as they will be, which the endpoint's own factor must not multiply once more.
                 np.array(ahead) / pool.levels[0],
                 self._timing.steps(uncached) * pool.batch_seconds,

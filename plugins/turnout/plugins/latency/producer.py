@@ -28,12 +28,14 @@ from turnout.framework import (
     Termination,
 )
 from turnout.plugins.inflight_load.keys import UncachedRequestTokens
+from turnout.plugins.latency.answer_length import AnswerLengths
 from turnout.plugins.latency.engine_timing import EngineTiming
 from turnout.plugins.latency.figures import LatencyFigures, variant_readings
 from turnout.plugins.latency.keys import DEFAULT_PRODUCER, LATENCY_PREDICTIONS, SLO_TARGETS, SloTargets
 from turnout.plugins.latency.learners import EWMean
 from turnout.plugins.latency.learnt_file import read_learnt, write_learnt
 from turnout.plugins.latency.predictor import Predictor, PredictorSettings, RequestShape, Row, Site, Table
+from turnout.plugins.latency.predictor_servers import Followed, PredictorServers
 from turnout.plugins.model_cache.keys import LOAD_SECONDS
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES
 
@@ -43,16 +45,16 @@ DEFAULT_TIMING = EngineTiming()
 SAVE_SECONDS = 60.0
 RESTORED_WEIGHT = 100
 
+LONGEST_PREDICTION_TIMEOUT = timedelta(milliseconds=350)
+"""A data producer has 0.4 s, and this process predicts in what is left."""
+
 INACCURATE_ERROR = 0.5
 OBSERVATIONS_TO_JUDGE = 50
 
 OK = 200
-ANSWERS_REMEMBERED = 0.05
 LONGEST_ANSWER = 1_000_000
 """Tokens. A report of more is a mistake, and would be what answers are expected to be for thousands of requests."""
 
-# A server-sent event of vLLM with one token is about 230 bytes long, and a token of plain text about 4.5.
-EVENT_BYTES, PLAIN_BYTES, PLAIN_OVERHEAD_BYTES = 230.0, 4.5, 500.0
 _EVENT = b"data:"
 
 _log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class _Run:
     row: Row
     context_tokens: float
     sent_at: float
+    followed: Followed | None = None
     first_token_at: float | None = None
     events: int = 0
     seen_bytes: int = 0
@@ -94,11 +97,15 @@ class PredictedLatencyProducer:
     ``encoder_cache_match_info_producer_name``, ``sampling_mean`` and ``max_decode_token_samples_for_prediction`` are
     accepted and have no effect.
 
-    Memory is that of the requests in flight, the endpoints in the pool and at most 64 variants.
+    ``prediction_servers`` (URLs without a path) speak the HTTP API of llm-d's latency predictor, and are asked in turn
+    for each request: what one of them answers within ``prediction_timeout`` is published in place of the prediction of
+    this process, which stands in otherwise and goes on to learn. ``training_server`` is told what was observed.
+
+    Memory is that of the requests in flight, the endpoints in the pool, at most 64 variants and 1,000 observations.
 
     Raises:
         OSError: ``state_file`` cannot be read.
-        ValueError: a number is out of its range, or ``state_file`` holds something else.
+        ValueError: a number is out of its range, a URL is none, or ``state_file`` holds something else.
     """
 
     # Whole bodies tell the time between tokens more exactly; not worth a proxy that sends every byte of every answer.
@@ -126,6 +133,9 @@ class PredictedLatencyProducer:
         default_tpot_target: timedelta | None = None,
         state_file: str = "",
         model_cache_producer_name: str = "",
+        prediction_servers: Sequence[str] = (),
+        training_server: str = "",
+        prediction_timeout: timedelta = timedelta(milliseconds=200),
         name: PluginName = DEFAULT_NAME,
     ) -> None:
         _check(slo_buffer_factor, expected_output_tokens, max_running_requests, adapter_load_time)
@@ -145,13 +155,13 @@ class PredictedLatencyProducer:
         labels = (*variant_labels, endpoint_role_label) if endpoint_role_label else tuple(variant_labels)
         load_seconds = adapter_load_time.total_seconds()
         self._predictor = Predictor(PredictorSettings(engine, labels, max_running_requests, load_seconds))
-        self._expected_output_tokens = expected_output_tokens
-        self._answers = EWMean(ANSWERS_REMEMBERED)
-        self._answered = False
+        self._answers = AnswerLengths(expected_output_tokens)
         self._adapters: frozenset[str] = frozenset()
         self._sees_bodies = False
         self._numbers = count()
         self._figures = LatencyFigures()
+        self._servers = _servers(prediction_servers, training_server, prediction_timeout, endpoint_role_label)
+        self._asks = bool(prediction_servers)
         self._state_file = Path(state_file) if state_file else None
         self._restore()
 
@@ -160,10 +170,17 @@ class PredictedLatencyProducer:
     async def produce(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> None:
         """Writes the predictions for all endpoints."""
         state.write(self._targets_key, self._targets(request, state.now))
-        if self._publishes:
-            table = self._predict(request, state, endpoints)
-            state.write(self._table_key, table)
-            state.write(self._predictions_key, table.predictions)
+        if not self._publishes:
+            return
+        stated = None
+        if self._servers is not None and self._asks:
+            stated = await self._servers.ask(self._shape(request, state, endpoints), endpoints, state.now)
+        table = self._predict(request, state, endpoints)
+        state.write(self._table_key, table)
+        published = table.predictions
+        if self._servers is not None and stated is not None:
+            published = self._servers.published(stated, endpoints, table)
+        state.write(self._predictions_key, published)
 
     def _targets(self, request: InferenceRequest, now: float) -> SloTargets:
         ttft, tpot = self._promised(request)
@@ -180,15 +197,13 @@ class PredictedLatencyProducer:
         )
 
     def _predict(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Table:
+        loading = state.get(self._loading_key, _NOTHING_LOADS)
+        return self._predictor.predict(self._shape(request, state, endpoints), endpoints, loading, state.now)
+
+    def _shape(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> RequestShape:
         prompt_tokens = max(0, state.get(PROMPT, Prompt()).tokens)
         uncached = UncachedRequestTokens(prompt_tokens, state.get(self._matches_key)).at_each(endpoints)
-        shape = RequestShape(prompt_tokens, uncached, self._output_tokens(request), self._adapter(request, endpoints))
-        loading = state.get(self._loading_key, _NOTHING_LOADS)
-        return self._predictor.predict(shape, endpoints, loading, state.now)
-
-    def _output_tokens(self, request: InferenceRequest) -> int:
-        expected = max(1, round(self._answers.get())) if self._answered else self._expected_output_tokens
-        return request.output_tokens(expected)
+        return RequestShape(prompt_tokens, uncached, self._answers.expected(request), self._adapter(request, endpoints))
 
     def _adapter(self, request: InferenceRequest, endpoints: Sequence[Endpoint]) -> str:
         """The model that the request asks for, if some endpoint has it as an adapter."""
@@ -209,20 +224,28 @@ class PredictedLatencyProducer:
             row = self._predict(request, state, [endpoint]).row(endpoint.name)
         if row is None:
             return
+        published = row.prediction
         if table is not None:
             # The state lives as long as the response: what was predicted of a thousand others need not.
             state.discard(self._table_key)
             picked = {profile.picked[0].name for profile in result.profiles.values()}
-            kept = {name: table.predictions[name] for name in picked if name in table.predictions}
-            state.write(self._predictions_key, kept)
+            predictions = state.read(self._predictions_key)
+            state.write(self._predictions_key, {name: predictions[name] for name in picked if name in predictions})
+            published = predictions.get(endpoint.name, published)
         site = self._predictor.site(endpoint)
-        number, context = next(self._numbers), state.get(PROMPT, Prompt()).tokens + self._output_tokens(request) / 2
+        number, tokens = next(self._numbers), self._answers.expected(request)
+        context = state.get(PROMPT, Prompt()).tokens + tokens / 2
         shown = request.stream and self._sees_bodies
-        duration = row.prediction.ttft_seconds + self._output_tokens(request) * row.prediction.tpot_seconds
+        duration = row.prediction.ttft_seconds + tokens * row.prediction.tpot_seconds
         prefill = row.load_seconds + row.prefill_seconds
         site.work.send(number, prefill, duration, context, state.now, shows_first_token=shown)
-        state.write(self._run_key, _Run(number, site, row, context, state.now))
-        self._figures.predicted(request, row.prediction)
+        run = _Run(number, site, row, context, state.now)
+        if self._servers is not None:
+            served = None if published is row.prediction else published
+            shape = self._shape(request, state, [endpoint])
+            run.followed = self._servers.dispatched(shape, endpoint, served, row.load_seconds)
+        state.write(self._run_key, run)
+        self._figures.predicted(request, published)
 
     def response_body(
         self, request: InferenceRequest, state: CycleState, response: Response, chunk: ResponseChunk
@@ -237,6 +260,8 @@ class PredictedLatencyProducer:
             run.first_token_at = now
             run.site.work.first_token(run.number, now)
             self._predictor.saw_ttft(run.site, run.row, now - run.sent_at)
+            if self._servers is not None and run.followed is not None:
+                self._servers.saw_ttft(run.followed, now - run.sent_at)
             self._judge(request, "ttft", self._promised(request)[0], now - request.received_at)
         run.events += chunk.data.count(_EVENT)
         run.seen_bytes += len(chunk.data)
@@ -248,30 +273,23 @@ class PredictedLatencyProducer:
             return
         state.discard(self._run_key)
         run.site.work.end(run.number, run.context_tokens, state.now)
+        if self._servers is not None and run.followed is not None:
+            self._servers.ended(run.followed)
         if completion.cause is not Termination.NATURAL or completion.status != OK:
             return
         reported = completion.usage.completion_tokens if completion.usage is not None else 0
         tokens = min(reported, LONGEST_ANSWER)
         if tokens > 0:
-            self._answers.update(float(tokens))
-            self._answered = True
-        tokens = tokens or self._tokens_of(request, run, completion.response_bytes)
+            self._answers.saw(tokens)
+        tokens = tokens or self._answers.estimated(request, run.events, run.seen_bytes, completion.response_bytes)
         if run.first_token_at is None:
             self._predictor.saw_duration(run.site, run.row, tokens, state.now - run.sent_at)
         elif tokens > 1 and state.now > run.first_token_at:
             tpot = (state.now - run.first_token_at) / (tokens - 1)
             self._predictor.saw_tpot(run.site, run.row, tpot)
+            if self._servers is not None and run.followed is not None:
+                self._servers.saw_tpot(run.followed, tpot)
             self._judge(request, "tpot", self._promised(request)[1], tpot)
-
-    def _tokens_of(self, request: InferenceRequest, run: _Run, response_bytes: int) -> int:
-        """About how many tokens an answer has, by the events that passed and the length of what did not."""
-        if run.events > 1 or (run.events and response_bytes >= run.seen_bytes):
-            return round(run.events * max(1.0, response_bytes / run.seen_bytes))
-        if response_bytes <= 0:
-            return self._output_tokens(request)
-        if request.stream:
-            return max(1, round(response_bytes / EVENT_BYTES))
-        return max(1, round((response_bytes - PLAIN_OVERHEAD_BYTES) / PLAIN_BYTES))
 
     def _judge(self, request: InferenceRequest, kind: str, target: float | None, seconds: float) -> None:
         if target is not None and seconds > target:
@@ -287,10 +305,12 @@ class PredictedLatencyProducer:
         """The field's metrics of predictions, and how good they are."""
         yield from self._figures.readings()
         yield from variant_readings(self._predictor.variants.values())
+        if self._servers is not None:
+            yield from self._servers.readings()
 
     def diagnose(self, endpoints: Sequence[Endpoint], now: float) -> Diagnosis:
         """Variants that are predicted badly; the factors of each endpoint."""
-        findings = []
+        findings = list(self._servers.findings()) if self._servers is not None else []
         for variant in self._predictor.variants.values():
             for kind, learnt in (("TTFT", variant.ttft), ("TPOT", variant.tpot)):
                 accuracy = learnt.accuracy
@@ -302,7 +322,13 @@ class PredictedLatencyProducer:
         return Diagnosis(findings, figures)
 
     async def run(self) -> None:
-        """Saves what was learnt every minute and at the end, if there is a file for it."""
+        """Saves what was learnt every minute and at the end, if there is a file for it; tells the training server."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._save_regularly())
+            if self._servers is not None:
+                tasks.create_task(self._servers.run())
+
+    async def _save_regularly(self) -> None:
         try:
             while True:
                 await asyncio.sleep(SAVE_SECONDS)
@@ -351,3 +377,18 @@ def _check(buffer: float, output_tokens: int, running: int, load_time: timedelta
         raise ValueError(f"max_running_requests must be at least 0, got {running}")
     if load_time < timedelta():
         raise ValueError(f"adapter_load_time must be at least 0, got {load_time}")
+
+
+def _servers(
+    prediction_servers: Sequence[str], training_server: str, timeout: timedelta, role_label: str
+) -> PredictorServers | None:
+    if not timedelta(0) < timeout <= LONGEST_PREDICTION_TIMEOUT:
+        raise ValueError(f"prediction_timeout must be above 0 and at most {LONGEST_PREDICTION_TIMEOUT}, got {timeout}")
+    for url in (*prediction_servers, *((training_server,) if training_server else ())):
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"prediction_servers and training_server must begin with http:// or https://, got {url!r}")
+    if not prediction_servers and not training_server:
+        return None
+    from turnout.plugins.latency.http_predictor import HttpPredictor  # noqa: PLC0415 - others do without its packages
+
+    return PredictorServers(HttpPredictor(prediction_servers, training_server, timeout), role_label)

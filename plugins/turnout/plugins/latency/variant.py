@@ -3,10 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from river.stats import EWMean
+
 from turnout.plugins.latency.accuracy import Accuracy
 from turnout.plugins.latency.regression import PartFactors
 
-TTFT_PARTS = ("overhead", "prompt", "queue", "batch", "adapter")
+TTFT_PARTS = ("overhead", "weights", "prompt", "queue", "batch", "adapter")
 TPOT_PARTS = ("weights", "batch", "prefill")
 
 ENDPOINT_STEP = 0.12
@@ -19,6 +21,19 @@ LEAST_CLIP, MOST_CLIP = math.log(1.5), math.log(20.0)
 CLIP_SPREADS = 3.0
 """An observation further off than three spreads counts as one that is three spreads off: it may be an outlier."""
 
+STEADY_CLIP = 0.5
+"""While errors go both ways, an observation counts at most as one that is off by half of the usual error.
+
+So it is the median that is learnt, whatever a few slow requests took.
+"""
+
+STEADY_LEANING, DRIFTING_LEANING = 0.6, 0.9
+"""Errors that go one way by this much are a drift, which is followed with larger steps."""
+
+LEANING_MEMORY = 0.15
+USUAL_MEMORY = 0.05
+OBSERVATIONS_TO_BE_STEADY = 10
+
 
 class LearntTime:
     """One of the two times, TTFT or TPOT, for one variant: the factors of its parts, and how good predictions are."""
@@ -27,6 +42,8 @@ class LearntTime:
         self.parts = tuple(parts)
         self.factors = PartFactors(parts)
         self.accuracy = Accuracy()
+        self._leaning = EWMean(LEANING_MEMORY)
+        self._usual = EWMean(USUAL_MEMORY)
 
     def learn(self, priors: Sequence[float], observed: float, predicted: float, level: float) -> float:
         """Takes in what one request took; returns the endpoint's new level.
@@ -39,8 +56,7 @@ class LearntTime:
         by_variant = sum(prior * factor for prior, factor in zip(priors, self.factors.values, strict=True))
         if not (total > 0.0 and by_variant > 0.0 and observed > 0.0 and predicted > 0.0):
             return level
-        clip = min(MOST_CLIP, max(LEAST_CLIP, CLIP_SPREADS * self.accuracy.spread))
-        residual = min(clip, max(-clip, math.log(observed / by_variant) - level))
+        residual = self._counted(math.log(observed / by_variant) - level)
         self.accuracy.observe(predicted, observed)
         shares = {part: prior / total for part, prior in zip(self.parts, priors, strict=True) if prior > 0.0}
         self.factors.learn(shares, by_variant * math.exp(residual) / total)
@@ -48,9 +64,21 @@ class LearntTime:
 
     def scale(self, ratio: float, level: float) -> float:
         """Takes in that a whole request took ``ratio`` times what was predicted; returns the endpoint's new level."""
-        clip = min(MOST_CLIP, max(LEAST_CLIP, CLIP_SPREADS * self.accuracy.spread))
-        residual = min(clip, max(-clip, math.log(ratio)))
+        residual = self._counted(math.log(ratio))
         return (level + ENDPOINT_STEP * residual) * (1.0 - ENDPOINT_PULL)
+
+    def _counted(self, residual: float) -> float:
+        """How far off an observation counts as."""
+        widest = min(MOST_CLIP, max(LEAST_CLIP, CLIP_SPREADS * self.accuracy.spread))
+        within = min(widest, max(-widest, residual))
+        self._usual.update(abs(within))
+        self._leaning.update(math.copysign(1.0, residual))
+        if self.accuracy.observations < OBSERVATIONS_TO_BE_STEADY:
+            return within
+        narrow = min(widest, STEADY_CLIP * float(self._usual.get()))
+        leaning = (abs(float(self._leaning.get())) - STEADY_LEANING) / (DRIFTING_LEANING - STEADY_LEANING)
+        clip = narrow + (widest - narrow) * min(1.0, max(0.0, leaning))
+        return min(clip, max(-clip, residual))
 
 
 class Variant:

@@ -10,8 +10,8 @@ import msgspec
 from tokenizers import Tokenizer
 
 from turnout.framework import CounterReading, Endpoint, Finding, GaugeReading, InferenceRequest, Reading
+from turnout.plugins.circuit_breaker import CircuitBreaker
 from turnout.plugins.tokens.body import PromptBody, packed
-from turnout.plugins.tokens.breaker import CircuitBreaker
 from turnout.plugins.tokens.chats import check_predictable, read_chat
 from turnout.plugins.tokens.keys import TokenizedPrompt
 from turnout.plugins.tokens.problems import NoTokenIdsError

@@ -10,9 +10,9 @@ import aiohttp
 import msgspec
 
 from turnout.framework import Endpoint, Finding, GaugeReading, InferenceRequest, Reading
+from turnout.plugins.circuit_breaker import CircuitBreaker
 from turnout.plugins.tokens.answers import rendered, tokenized
 from turnout.plugins.tokens.body import PromptBody, shortened
-from turnout.plugins.tokens.breaker import CircuitBreaker
 from turnout.plugins.tokens.keys import TokenizedPrompt
 from turnout.plugins.tokens.problems import NoTokenIdsError, Reason
 

@@ -1,4 +1,4 @@
-from turnout.plugins.tokens.breaker import CircuitBreaker
+from turnout.plugins.circuit_breaker import CircuitBreaker
 
 
 def opened_at(now: float) -> CircuitBreaker:
