@@ -4,6 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from docs.blocks import blocks_of
+from turnout.epp.topology.machine import Gap
+from turnout.epp.topology.tables import _gaps, _ranges
+
 EIGHT_H100_WITH_NVSWITCH = """\
 worker-7: 8 x NVIDIA H100 80GB HBM3, NVIDIA driver 580.82.07
 
@@ -153,3 +157,25 @@ Missing
 )
 def test_a_machine_is_shown_as_its_description_says(name: str, table: str, printed_by: Callable[..., str]) -> None:
     assert printed_by(name) == table
+
+
+def test_the_page_shows_what_is_printed() -> None:
+    (page,) = [block for block in blocks_of("docs/operations.md") if block.text.startswith("worker-7: ")]
+    assert page.text == FOUR_A100_IN_PAIRS
+
+
+@pytest.mark.parametrize(
+    ("numbers", "written"),
+    [
+        pytest.param((), "-", id="none"),
+        pytest.param((3,), "3", id="one"),
+        pytest.param((0, 1, 2, 3, 32, 33, 40), "0-3,32-33,40", id="runs, as Linux writes them"),
+    ],
+)
+def test_cpus_are_written_as_linux_writes_them(numbers: tuple[int, ...], written: str) -> None:
+    assert _ranges(numbers) == written
+
+
+def test_what_several_gpus_lack_is_one_line() -> None:
+    gaps = [Gap(gpu=index, what="the power", why="Not Supported") for index in (0, 1, 2, 5)]
+    assert list(_gaps(gaps)) == ["GPU 0-2,5: the power: Not Supported"]

@@ -43,7 +43,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pcie(msgspec.Struct, frozen=True, kw_only=True):
-    """The PCIe link of a GPU. An idle GPU lowers its generation, so the bandwidth is that of the highest."""
+    """The PCIe link of a GPU. An idle GPU lowers its generation, so the bandwidth is that of the highest one."""
 
     generation: Annotated[Count | None, Meta(description="highest that GPU and slot can do")] = None
     width: Annotated[Count | None, Meta(description="lanes in use")] = None
@@ -58,7 +58,7 @@ class NvLink(msgspec.Struct, frozen=True, kw_only=True):
     link: Annotated[Count, Meta(description="its number on the GPU")]
     active: Annotated[bool, Meta(description="whether it is up")]
     peer: Annotated[Literal["gpu", "switch", "cpu", "unknown"], Meta(description="what is at the other end")]
-    peer_gpu: Annotated[Index | None, Meta(description="index of that GPU, if it is one of this machine")] = None
+    peer_gpu: Annotated[Index | None, Meta(description="index of that GPU, if it is one of the machine")] = None
     peer_bus_id: Annotated[Text, Meta(description="PCI address of the other end")] = ""
     version: Annotated[Text, Meta(description="of NVLink, such as 4.0")] = ""
     bytes_per_second: Annotated[Count | None, Meta(description="each way")] = None
@@ -106,13 +106,15 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     cpus: Annotated[Indices, Meta(description="CPUs nearest to it")] = ()
     gpu_numa_node: Annotated[Count | None, Meta(description="its own, where the GPU is one (GH200)")] = None
     nvlinks: Annotated[tuple[NvLink, ...], Meta(max_length=MAX_LINKS)] = ()
-    mig_enabled: Annotated[bool | None, Meta(description="none: cannot do MIG, or unknown")] = None
+    mig_enabled: Annotated[bool | None, Meta(description="null: it cannot do MIG, or unknown")] = None
     mig_instances: Annotated[tuple[MigInstance, ...], Meta(max_length=MAX_MIG_INSTANCES)] = ()
     utilization: Annotated[Fraction | None, Meta(description="share of time in which it computed")] = None
     memory_utilization: Annotated[Fraction | None, Meta(description="share of time its memory was busy")] = None
     temperature_celsius: Annotated[Count | None, Meta(description="of the die")] = None
     power: Power = Power()
-    throttled: Annotated[tuple[Text, ...] | None, Meta(description="what slows its clocks: power, thermal")] = None
+    throttled: Annotated[
+        tuple[Text, ...] | None, Meta(description="what slows its clocks: power, thermal, hardware")
+    ] = None
     processes: Annotated[tuple[Process, ...], Meta(max_length=MAX_PROCESSES)] = ()
 
 
@@ -140,7 +142,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """Something that is not in the document, or that the driver contradicts itself about."""
 
-    gpu: Annotated[Index | None, Meta(description="index of the GPU, none: of the machine")]
+    gpu: Annotated[Index | None, Meta(description="index of the GPU, null: of the machine")]
     what: Annotated[Text, Meta(description="what is missing")]
     why: Annotated[Text, Meta(description="as the driver says")]
 
