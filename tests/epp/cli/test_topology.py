@@ -53,7 +53,7 @@ def test_labels_are_printed_for_an_endpoints_file(printed_by: Callable[..., str]
         "gpu-memory": "40960Mi",
         "gpu-count": "2",
         "gpu-topology": "pcie",
-        "mig-config": "1c.2g.10gb:1,1g.5gb:1,1g.5gb+me:1,3g.20gb:1",
+        "mig-config": "1g.5gb:1,1g.5gb+me:1,2g.10gb:1,3g.20gb:1",
     }
 
 
@@ -96,7 +96,7 @@ def test_the_agent_serves_what_is_printed_until_it_is_told_to_stop(
     assert {**served, "read_at": None} == {**printed, "read_at": None}
 
 
-def test_an_address_that_is_taken_is_a_line_and_status_1(library_of: Libraries) -> None:
+def test_an_address_that_cannot_be_had_is_a_line_and_status_1(library_of: Libraries) -> None:
     done = turnout(library_of(PAIRS), "topology", "--serve", "192.0.2.1:9420")
     assert (done.returncode, done.stdout) == (1, "")
     assert "192.0.2.1" in done.stderr

@@ -71,8 +71,11 @@ def test_a_document_that_cannot_be_is_refused(text: bytes, complaint: str) -> No
         parse(text)
 
 
-def sliced(*profiles: str) -> Gpu:
-    instances = tuple(MigInstance(index=index, profile=profile) for index, profile in enumerate(profiles))
+def sliced(*profiles: str, gpu_instances: tuple[int | None, ...] = (None,) * 4) -> Gpu:
+    instances = tuple(
+        MigInstance(index=index, profile=profile, gpu_instance=gpu_instance)
+        for index, (profile, gpu_instance) in enumerate(zip(profiles, gpu_instances, strict=True))
+    )
     return msgspec.structs.replace(gpu(0), mig_enabled=True, mig_instances=instances)
 
 
@@ -119,6 +122,16 @@ def sliced(*profiles: str) -> Gpu:
                 "mig-config": "1g.10gb:2,2g.20gb:1",
             },
             id="slices",
+        ),
+        pytest.param(
+            machine(sliced("1c.3g.40gb", "2c.3g.40gb", "3g.40gb", gpu_instances=(1, 1, 2))),
+            {
+                "gpu-type": "NVIDIA-A100-80GB-PCIe",
+                "gpu-memory": "81920Mi",
+                "gpu-count": "1",
+                "mig-config": "3g.40gb:2",
+            },
+            id="compute instances of one GPU instance count once",
         ),
     ],
 )

@@ -1,11 +1,12 @@
 """Topology documents as bytes and back, and as labels of an endpoint. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 import msgspec
 
-from turnout.epp.topology.machine import SCHEMA, Machine
+from turnout.epp.topology.machine import SCHEMA, Gpu, Machine
+from turnout.epp.topology.mig_profiles import whole_profile
 
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -69,7 +70,7 @@ def labels(machine: Machine) -> Mapping[str, str]:
         GPU_MEMORY: _common([f"{gpu.memory.total // _MIB}Mi" if gpu.memory else "" for gpu in gpus]),
         GPU_COUNT: str(len(gpus)) if gpus else "",
         GPU_TOPOLOGY: _topology(machine),
-        MIG_CONFIG: _mig_config([instance.profile for gpu in gpus for instance in gpu.mig_instances]),
+        MIG_CONFIG: _mig_config([profile for gpu in gpus for profile in _gpu_instances(gpu)]),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -90,6 +91,14 @@ def _topology(machine: Machine) -> str:
     if not pairs:
         return ""
     return {len(pairs): "nvlink", 0: "pcie"}.get(linked, "nvlink-islands")
+
+
+def _gpu_instances(gpu: Gpu) -> Iterable[str]:
+    """Profiles of the GPU instances; several MIG devices may be compute instances of one."""
+    return {
+        one.index if one.gpu_instance is None else f"GI {one.gpu_instance}": whole_profile(one.profile)
+        for one in gpu.mig_instances
+    }.values()
 
 
 def _mig_config(profiles: Sequence[str]) -> str:
