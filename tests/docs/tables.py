@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from docs.blocks import ROOT, pages
 from docs.commands import flags
+from docs.topology_fields import topology_fields
 from plugins.tokens.tokenizer_files import write_tokenizer
 from turnout.config import shipped_profiles
 from turnout.config.catalogue import KNOWN_TYPES
@@ -375,6 +376,7 @@ _TABLES: Mapping[str, Callable[[str], str]] = MappingProxyType(
         "profiles": _profiles,
         "not-offered": _not_offered,
         "metrics": _metrics,
+        "topology-document": lambda _: _markdown(("field", "type", "meaning"), topology_fields()),
     }
 )
 

@@ -20,7 +20,13 @@ HEADING = re.compile(r"^#+ (?P<title>.+)$", re.MULTILINE)
 NAMED_FLAG = re.compile(r"`(?P<flag>--[a-z][a-z-]+)")
 SCRIPT = "PYTHONPATH=tests python -m docs.tables"
 # Flags of other programs that the pages mention.
-OTHERS_FLAGS = {"--mode", "--enable-prompt-tokens-details", "--enable-scale-out", "--kv-events-config"}
+OTHERS_FLAGS = {
+    "--mode",
+    "--nvidia-driver",
+    "--enable-prompt-tokens-details",
+    "--enable-scale-out",
+    "--kv-events-config",
+}
 
 
 def text_of(page: str) -> str:

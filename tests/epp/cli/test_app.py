@@ -12,7 +12,7 @@ def output_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int,
     return status, captured.out, captured.err
 
 
-@pytest.mark.parametrize("command", ["up", "epp", "validate", "status", "kv-doctor", "sim-server", "demo"])
+@pytest.mark.parametrize("command", ["up", "epp", "validate", "status", "kv-doctor", "topology", "sim-server", "demo"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = output_of(capsys, command, "--help")
     assert status == 0

@@ -15,6 +15,7 @@ from turnout.epp.cli.kv_doctor import kv_doctor
 from turnout.epp.cli.replay import replay
 from turnout.epp.cli.sim_server import sim_server
 from turnout.epp.cli.status import status
+from turnout.epp.cli.topology import topology
 from turnout.epp.cli.up import up
 from turnout.epp.cli.validate import validate
 
@@ -34,6 +35,7 @@ app.command("epp")(epp)
 app.command("validate")(validate)
 app.command("status")(status)
 app.command("kv-doctor")(kv_doctor)
+app.command("topology")(topology)
 app.command("sim-server")(sim_server)
 app.command("demo")(demo)
 app.command("replay")(replay)

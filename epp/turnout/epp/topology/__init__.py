@@ -1,0 +1,1 @@
+"""The node agent: which GPUs a machine has, and how they reach each other."""

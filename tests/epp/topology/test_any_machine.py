@@ -1,0 +1,59 @@
+"""What is true of every machine; with ``--nvidia-driver`` also of the one on which the tests run."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from itertools import combinations
+
+import pytest
+
+from epp.topology.machines import THIS_MACHINE
+from turnout.epp.topology.document import parse
+from turnout.epp.topology.machine import LEVELS, Machine
+
+
+@pytest.fixture
+def machine(any_machine: str, printed_by: Callable[..., str]) -> Machine:
+    return parse(printed_by(any_machine, "--json").encode())
+
+
+def test_the_document_is_a_document_and_has_a_pair_for_each_two_gpus(machine: Machine) -> None:
+    indices = [gpu.index for gpu in machine.gpus]
+    assert indices == list(range(len(machine.gpus)))
+    assert [(pair.a, pair.b) for pair in machine.pairs] == list(combinations(indices, 2))
+
+
+def test_what_is_not_known_of_a_gpu_is_told(machine: Machine) -> None:
+    told = {gap.gpu for gap in machine.gaps}
+    for gpu in machine.gpus:
+        known = (gpu.uuid, gpu.name, gpu.bus_id, gpu.memory, gpu.pcie.bytes_per_second, gpu.temperature_celsius)
+        assert all(known) or gpu.index in told
+
+
+def test_every_way_is_as_fast_as_its_links(machine: Machine) -> None:
+    for pair in machine.pairs:
+        if pair.nvlinks:
+            assert pair.link == f"NV{pair.nvlinks}"
+            assert pair.bytes_per_second is None or pair.bytes_per_second >= pair.nvlinks * 20_000_000_000
+        else:
+            assert pair.link in (*LEVELS, "?")
+
+
+def test_people_see_the_same_ways(any_machine: str, machine: Machine, printed_by: Callable[..., str]) -> None:
+    lines = [line.split() for line in printed_by(any_machine).splitlines() if line.startswith("  GPU")]
+    rows = {line[0]: line for line in lines}
+    for pair in machine.pairs:
+        assert rows[f"GPU{pair.a}"][pair.b + 1] == pair.link
+        assert rows[f"GPU{pair.b}"][pair.a + 1] == pair.link
+
+
+def test_nvidia_smi_of_this_machine_says_the_same(any_machine: str, machine: Machine) -> None:
+    smi = shutil.which("nvidia-smi")
+    if any_machine != THIS_MACHINE:
+        assert all(pair.a < pair.b for pair in machine.pairs)
+        return
+    assert smi, "there is no nvidia-smi beside the driver"
+    said = subprocess.run([smi, "topo", "-m"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in said.splitlines() if line.startswith("GPU")]
+    for pair in machine.pairs:
+        assert rows[pair.a][pair.b + 1] == pair.link
