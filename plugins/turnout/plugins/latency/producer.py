@@ -32,7 +32,6 @@ from turnout.plugins.latency.answer_length import AnswerLengths
 from turnout.plugins.latency.engine_timing import EngineTiming
 from turnout.plugins.latency.figures import LatencyFigures, variant_readings
 from turnout.plugins.latency.keys import DEFAULT_PRODUCER, LATENCY_PREDICTIONS, SLO_TARGETS, SloTargets
-from turnout.plugins.latency.learners import EWMean
 from turnout.plugins.latency.learnt_file import read_learnt, write_learnt
 from turnout.plugins.latency.predictor import Predictor, PredictorSettings, RequestShape, Row, Site, Table
 from turnout.plugins.latency.predictor_servers import Followed, PredictorServers
