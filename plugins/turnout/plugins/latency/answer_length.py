@@ -1,8 +1,7 @@
 """How many tokens answers have: what to expect of the next, and what bytes tell of one that ended."""
 
-from river.stats import EWMean
-
 from turnout.framework import InferenceRequest
+from turnout.plugins.latency.learners import EWMean
 
 ANSWERS_REMEMBERED = 0.05
 # A server-sent event of vLLM with one token is about 230 bytes long, and a token of plain text about 4.5.
