@@ -190,4 +190,5 @@ async def test_the_median_error_of_the_predicted_ttft_is_below_35_percent(
     first, later = seen[:LEARNT_FROM], seen[LEARNT_FROM:]
     show(f"{rate:g} requests a second, the first {LEARNT_FROM}", first)
     show(f"{rate:g} requests a second, the others", later)
-    assert median(each.error for each in later) < 0.35
+    busy = f"the machine's load is {os.getloadavg()[1]:.1f} on {os.cpu_count()} processors"
+    assert median(each.error for each in later) < 0.35, busy
