@@ -14,4 +14,4 @@ def test_what_was_not_observed_is_absent_and_not_zero() -> None:
 
 
 def test_causes_are_spelled_as_metrics_show_them() -> None:
-    assert [str(cause) for cause in Termination] == ["natural", "client-disconnect", "evicted", "error"]
+    assert [str(cause) for cause in Termination] == ["natural", "client-disconnect", "evicted", "error", "lost"]
