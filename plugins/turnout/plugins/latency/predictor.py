@@ -19,7 +19,7 @@ import numpy as np
 from turnout.framework import Endpoint
 from turnout.plugins.latency.engine_timing import MILLISECOND, EngineTiming, Floats
 from turnout.plugins.latency.keys import LatencyPrediction
-from turnout.plugins.latency.variant import TTFT_PARTS, LearntTime, Variant
+from turnout.plugins.latency.variant import TTFT_PARTS, Variant
 from turnout.plugins.latency.work import EndpointWork
 
 MAX_VARIANTS = 64
@@ -256,8 +256,8 @@ class Predictor:
 
     def saw_duration(self, site: Site, row: Row, output_tokens: int, seconds: float) -> None:
         """A whole answer of about so many tokens took so long; which part of it was slow is not known."""
-        ttft = _as_of_now(site.variant.ttft, row.ttft_priors, site.levels[0])
-        tpot = _as_of_now(site.variant.tpot, row.tpot_priors, site.levels[1])
+        ttft = math.exp(site.levels[0]) * site.variant.ttft.by_variant(row.ttft_priors)
+        tpot = math.exp(site.levels[1]) * site.variant.tpot.by_variant(row.tpot_priors)
         predicted = ttft + max(0, output_tokens - 1) * tpot
         observed = seconds - row.load_seconds
         if predicted > 0.0 and observed > 0.0:
@@ -266,7 +266,3 @@ class Predictor:
                 site.variant.ttft.scale(ratio, site.levels[0]),
                 site.variant.tpot.scale(ratio, site.levels[1]),
             )
-
-
-def _as_of_now(learnt: LearntTime, priors: Sequence[float], level: float) -> float:
-    return math.exp(level) * sum(prior * factor for prior, factor in zip(priors, learnt.factors.values, strict=True))

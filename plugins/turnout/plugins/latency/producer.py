@@ -155,7 +155,6 @@ class PredictedLatencyProducer:
         load_seconds = adapter_load_time.total_seconds()
         self._predictor = Predictor(PredictorSettings(engine, labels, max_running_requests, load_seconds))
         self._answers = AnswerLengths(expected_output_tokens)
-        self._adapters: frozenset[str] = frozenset()
         self._sees_bodies = False
         self._numbers = count()
         self._figures = LatencyFigures()
@@ -171,10 +170,10 @@ class PredictedLatencyProducer:
         state.write(self._targets_key, self._targets(request, state.now))
         if not self._publishes:
             return
-        stated = None
+        shape, stated = self._shape(request, state, endpoints), None
         if self._servers is not None and self._asks:
-            stated = await self._servers.ask(self._shape(request, state, endpoints), endpoints, state.now)
-        table = self._predict(request, state, endpoints)
+            stated = await self._servers.ask(shape, endpoints, state.now)
+        table = self._predict(shape, state, endpoints)
         state.write(self._table_key, table)
         published = table.predictions
         if self._servers is not None and stated is not None:
@@ -195,9 +194,8 @@ class PredictedLatencyProducer:
             default_tpot if request.tpot_target is None else request.tpot_target,
         )
 
-    def _predict(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Table:
-        loading = state.get(self._loading_key, _NOTHING_LOADS)
-        return self._predictor.predict(self._shape(request, state, endpoints), endpoints, loading, state.now)
+    def _predict(self, shape: RequestShape, state: CycleState, endpoints: Sequence[Endpoint]) -> Table:
+        return self._predictor.predict(shape, endpoints, state.get(self._loading_key, _NOTHING_LOADS), state.now)
 
     def _shape(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> RequestShape:
         prompt_tokens = max(0, state.get(PROMPT, Prompt()).tokens)
@@ -220,7 +218,7 @@ class PredictedLatencyProducer:
         endpoint, table = result.endpoint, state.get(self._table_key)
         row = table.row(endpoint.name) if table is not None else None
         if row is None:
-            row = self._predict(request, state, [endpoint]).row(endpoint.name)
+            row = self._predict(self._shape(request, state, [endpoint]), state, [endpoint]).row(endpoint.name)
         if row is None:
             return
         published = row.prediction

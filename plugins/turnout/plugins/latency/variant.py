@@ -3,9 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from river.stats import EWMean
-
 from turnout.plugins.latency.accuracy import Accuracy
+from turnout.plugins.latency.learners import EWMean
 from turnout.plugins.latency.regression import PartFactors
 
 TTFT_PARTS = ("overhead", "weights", "prompt", "queue", "batch", "adapter")
@@ -45,6 +44,10 @@ class LearntTime:
         self._leaning = EWMean(LEANING_MEMORY)
         self._usual = EWMean(USUAL_MEMORY)
 
+    def by_variant(self, priors: Sequence[float]) -> float:
+        """Seconds by what is known of the variant, of which each part takes so long by the prior."""
+        return sum(prior * factor for prior, factor in zip(priors, self.factors.values, strict=True))
+
     def learn(self, priors: Sequence[float], observed: float, predicted: float, level: float) -> float:
         """Takes in what one request took; returns the endpoint's new level.
 
@@ -52,20 +55,18 @@ class LearntTime:
         the logarithm of the endpoint's own factor. What is learnt from is at most some spreads away from what would be
         predicted by now; the accuracy sees what was predicted and what happened.
         """
-        total = sum(priors)
-        by_variant = sum(prior * factor for prior, factor in zip(priors, self.factors.values, strict=True))
+        total, by_variant = sum(priors), self.by_variant(priors)
         if not (total > 0.0 and by_variant > 0.0 and observed > 0.0 and predicted > 0.0):
             return level
         residual = self._counted(math.log(observed / by_variant) - level)
         self.accuracy.observe(predicted, observed)
         shares = {part: prior / total for part, prior in zip(self.parts, priors, strict=True) if prior > 0.0}
         self.factors.learn(shares, by_variant * math.exp(residual) / total)
-        return (level + ENDPOINT_STEP * residual) * (1.0 - ENDPOINT_PULL)
+        return _moved(level, residual)
 
     def scale(self, ratio: float, level: float) -> float:
         """Takes in that a whole request took ``ratio`` times what was predicted; returns the endpoint's new level."""
-        residual = self._counted(math.log(ratio))
-        return (level + ENDPOINT_STEP * residual) * (1.0 - ENDPOINT_PULL)
+        return _moved(level, self._counted(math.log(ratio)))
 
     def _counted(self, residual: float) -> float:
         """How far off an observation counts as."""
@@ -79,6 +80,11 @@ class LearntTime:
         leaning = (abs(float(self._leaning.get())) - STEADY_LEANING) / (DRIFTING_LEANING - STEADY_LEANING)
         clip = narrow + (widest - narrow) * min(1.0, max(0.0, leaning))
         return min(clip, max(-clip, residual))
+
+
+def _moved(level: float, residual: float) -> float:
+    """The factor of an endpoint, as its logarithm, after one observation."""
+    return (level + ENDPOINT_STEP * residual) * (1.0 - ENDPOINT_PULL)
 
 
 class Variant:
