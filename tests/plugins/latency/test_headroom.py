@@ -1,7 +1,7 @@
 import pytest
 
 from plugins.latency.predictions import pool, predicted
-from turnout.plugins.latency.headroom import Headroom, headroom, headrooms
+from turnout.plugins.latency.headroom import Headroom, headroom, headrooms, known_predictions
 from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS, LatencyPrediction, SloTargets
 
 
@@ -28,3 +28,8 @@ def test_an_endpoint_without_a_prediction_has_none() -> None:
     state = predicted(found, SloTargets(1.0, 1.0))
     keys = (LATENCY_PREDICTIONS.of(""), SLO_TARGETS.of(""))
     assert headrooms(state, endpoints, *keys) == [Headroom(0.5, 0.75), None]
+
+
+def test_predictions_keep_the_places_of_their_endpoints() -> None:
+    endpoints, found = pool(None, (0.5, 0.25), None)
+    assert [(place, each.ttft_seconds) for place, each in known_predictions(found, endpoints)] == [(1, 0.5)]

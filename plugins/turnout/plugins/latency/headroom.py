@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from turnout.framework import CycleState, Endpoint, StateKey
-from turnout.plugins.latency.keys import LatencyPrediction, LatencyPredictions, SloTargets
+from turnout.plugins.latency.keys import NO_TARGETS, LatencyPrediction, LatencyPredictions, SloTargets
 
 
 class Headroom(NamedTuple):
@@ -28,6 +28,14 @@ def headroom(prediction: LatencyPrediction, targets: SloTargets) -> Headroom:
     )
 
 
+def known_predictions(
+    predictions: LatencyPredictions, endpoints: Sequence[Endpoint]
+) -> list[tuple[int, LatencyPrediction]]:
+    """What is predicted of the endpoints, each with its place among them; those without a prediction are left out."""
+    found = enumerate(predictions.get(endpoint.name) for endpoint in endpoints)
+    return [(place, prediction) for place, prediction in found if prediction is not None]
+
+
 def headrooms(
     state: CycleState,
     endpoints: Sequence[Endpoint],
@@ -35,6 +43,8 @@ def headrooms(
     targets_key: StateKey[SloTargets],
 ) -> list[Headroom | None]:
     """That of each endpoint, in their order; None where nothing is predicted."""
-    predictions, targets = state.get(predictions_key, {}), state.get(targets_key, SloTargets())
-    found = (predictions.get(endpoint.name) for endpoint in endpoints)
-    return [None if prediction is None else headroom(prediction, targets) for prediction in found]
+    targets = state.get(targets_key, NO_TARGETS)
+    rooms: list[Headroom | None] = [None] * len(endpoints)
+    for place, prediction in known_predictions(state.get(predictions_key, {}), endpoints):
+        rooms[place] = headroom(prediction, targets)
+    return rooms

@@ -1,11 +1,12 @@
 """Scores endpoints by the headroom of their predicted latencies below the request's targets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from turnout.framework import CycleState, Endpoint, InferenceRequest, Scores
-from turnout.plugins.latency.headroom import Headroom, headrooms
-from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS
+from turnout.plugins.latency.headroom import Headroom, headroom, known_predictions
+from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, NO_TARGETS, SLO_TARGETS
+from turnout.plugins.latency.normalised import spread_out
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES
 
 Selection: TypeAlias = Literal["least", "most"]
@@ -58,28 +59,27 @@ class LatencyScorer:
         self.optional_reads = (self._matches_key,)
 
     def score(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Scores:
-        predictions, targets = state.get(self._predictions_key, {}), state.get(self._targets_key)
-        if not any(endpoint.name in predictions for endpoint in endpoints):
+        known = known_predictions(state.get(self._predictions_key, {}), endpoints)
+        if not known:
             return self._without_predictions(state, endpoints)
-        if targets is None or targets == (None, None):
-            rooms = [
-                None if found is None else Headroom(-found.ttft_seconds, -found.tpot_seconds)
-                for found in (predictions.get(endpoint.name) for endpoint in endpoints)
-            ]
-            group, packs = [place for place, room in enumerate(rooms) if room is not None], True
+        targets = state.get(self._targets_key, NO_TARGETS)
+        if targets == NO_TARGETS:
+            rooms = {place: Headroom(-each.ttft_seconds, -each.tpot_seconds) for place, each in known}
+            group, packs = list(rooms), True
         else:
-            rooms = headrooms(state, endpoints, self._predictions_key, self._targets_key)
+            rooms = {place: headroom(each, targets) for place, each in known}
             group = _group(rooms, endpoints)
-            packs = self._packs or not _at(rooms, group[0]).meets
+            packs = self._packs or not rooms[group[0]].meets
+        within = dict(zip(group, self._within([rooms[place] for place in group], packs=packs), strict=True))
         scores = [0.0] * len(endpoints)
-        for place, score in zip(group, self._within([_at(rooms, place) for place in group], packs=packs), strict=True):
-            confidence = predictions[endpoints[place].name].confidence
-            scores[place] = 0.5 + (score - 0.5) * confidence
+        for place, prediction in known:
+            if place in within:
+                scores[place] = 0.5 + (within[place] - 0.5) * prediction.confidence
         return scores
 
     def _within(self, rooms: Sequence[Headroom], *, packs: bool) -> list[float]:
-        ttft, ttft_differ = _spread_out([abs(room.ttft) for room in rooms])
-        tpot, tpot_differ = _spread_out([abs(room.tpot) for room in rooms])
+        ttft, ttft_differ = spread_out([abs(room.ttft) for room in rooms])
+        tpot, tpot_differ = spread_out([abs(room.tpot) for room in rooms])
         alpha, beta = self._weights
         if ttft_differ != tpot_differ:
             alpha, beta = (1.0, 0.0) if ttft_differ else (0.0, 1.0)
@@ -102,29 +102,15 @@ class LatencyScorer:
         return scores
 
 
-def _group(rooms: Sequence[Headroom | None], endpoints: Sequence[Endpoint]) -> list[int]:
+def _group(rooms: Mapping[int, Headroom], endpoints: Sequence[Endpoint]) -> list[int]:
     """The places of the endpoints that are scored: the first of the groups that has any."""
-    known = [(place, room) for place, room in enumerate(rooms) if room is not None]
     groups = (
-        [place for place, room in known if room.meets],
-        [place for place, _ in known if endpoints[place].in_flight == 0],
-        [place for place, room in known if room.ttft >= 0.0],
-        [place for place, room in known if room.tpot >= 0.0],
+        [place for place, room in rooms.items() if room.meets],
+        [place for place in rooms if endpoints[place].in_flight == 0],
+        [place for place, room in rooms.items() if room.ttft >= 0.0],
+        [place for place, room in rooms.items() if room.tpot >= 0.0],
     )
-    return next((group for group in groups if group), [place for place, _ in known])
-
-
-def _at(rooms: Sequence[Headroom | None], place: int) -> Headroom:
-    found = rooms[place]
-    return Headroom(0.0, 0.0) if found is None else found
-
-
-def _spread_out(values: Sequence[float]) -> tuple[list[float], bool]:
-    """The values from 0 for the smallest to 1 for the largest, and whether they differ; 0.5 if they do not."""
-    least, most = min(values), max(values)
-    if not most > least:
-        return [0.5] * len(values), False
-    return [(value - least) / (most - least) for value in values], True
+    return next((group for group in groups if group), list(rooms))
 
 
 def _stepped(value: float) -> float:

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from turnout.framework import CycleState, Endpoint, InferenceRequest, Scores
+from turnout.plugins.latency.headroom import known_predictions
 from turnout.plugins.latency.keys import (
     LATENCY_PREDICTIONS,
+    NO_TARGETS,
     SLO_TARGETS,
     LatencyPrediction,
     SloTargets,
     probability_to_meet,
 )
+from turnout.plugins.latency.normalised import spread_out
 
 Placement: TypeAlias = Literal["spread", "pack"]
 
@@ -61,12 +64,10 @@ class SloScorer:
         self.reads = (self._predictions_key, self._targets_key)
 
     def score(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Scores:
-        predictions = state.get(self._predictions_key, {})
-        found = [predictions.get(endpoint.name) for endpoint in endpoints]
-        known = [(place, prediction) for place, prediction in enumerate(found) if prediction is not None]
+        known = known_predictions(state.get(self._predictions_key, {}), endpoints)
         if not known:
             return [1.0] * len(endpoints)
-        raw = self._raw(state.get(self._targets_key, SloTargets()), known, endpoints)
+        raw = self._raw(state.get(self._targets_key, NO_TARGETS), known, endpoints)
         mean = sum(raw) / len(raw)
         scores = [mean] * len(endpoints)
         for (place, prediction), score in zip(known, raw, strict=True):
@@ -76,7 +77,7 @@ class SloScorer:
     def _raw(
         self, targets: SloTargets, known: Sequence[tuple[int, LatencyPrediction]], endpoints: Sequence[Endpoint]
     ) -> list[float]:
-        if targets == (None, None):
+        if targets == NO_TARGETS:
             times = [each.ttft_seconds + self._tokens * each.tpot_seconds for _, each in known]
             return [min(times) / time if time > 0.0 else 1.0 for time in times]
         likely = [probability_to_meet(each, targets) for _, each in known]
@@ -85,16 +86,10 @@ class SloScorer:
             enough = self._sufficient
             return [
                 0.5 + 0.5 * load if chance >= enough else 0.5 * chance / enough
-                for chance, load in zip(likely, _ranked(in_flight), strict=True)
+                for chance, load in zip(likely, spread_out(in_flight)[0], strict=True)
             ]
         most, weight = max(1, *in_flight), self._load_weight
         return [
             (1.0 - weight) * chance + weight * (1.0 - count / most)
             for chance, count in zip(likely, in_flight, strict=True)
         ]
-
-
-def _ranked(values: Sequence[int]) -> list[float]:
-    """From 0 for the least to 1 for the most; 0.5 where all are alike."""
-    least, most = min(values), max(values)
-    return [0.5 if most == least else (value - least) / (most - least) for value in values]
