@@ -2,25 +2,25 @@ from pathlib import Path
 
 import pytest
 
-from turnout.epp.topology.topology_file import replace_file
+from turnout.epp.topology.topology_file import write_changed
 
 
 def test_a_file_is_made_replaced_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "topology.json"
-    assert replace_file(path, b"one")
+    assert write_changed(path, b"one")
     before = path.stat()
-    assert not replace_file(path, b"one")
+    assert not write_changed(path, b"one")
     assert path.stat().st_ino == before.st_ino
-    assert replace_file(path, b"two")
+    assert write_changed(path, b"two")
     assert (path.read_bytes(), path.stat().st_ino == before.st_ino) == (b"two", False)
     assert [one.name for one in tmp_path.iterdir()] == ["topology.json"]
 
 
 def test_a_reader_of_the_old_file_keeps_it_whole(tmp_path: Path) -> None:
     path = tmp_path / "topology.json"
-    replace_file(path, b"old")
+    write_changed(path, b"old")
     with path.open("rb") as reader:
-        replace_file(path, b"a longer one")
+        write_changed(path, b"a longer one")
         assert reader.read() == b"old"
 
 
@@ -28,7 +28,7 @@ def test_what_cannot_be_replaced_stays_and_no_draft_is_left(tmp_path: Path) -> N
     folder = tmp_path / "topology.json"
     folder.mkdir()
     with pytest.raises(IsADirectoryError):
-        replace_file(folder, b"one")
+        write_changed(folder, b"one")
     with pytest.raises(FileNotFoundError):
-        replace_file(tmp_path / "missing" / "topology.json", b"one")
+        write_changed(tmp_path / "missing" / "topology.json", b"one")
     assert [one.name for one in tmp_path.iterdir()] == ["topology.json"]

@@ -27,7 +27,7 @@ from turnout.epp.topology.document import encoded, labels
 from turnout.epp.topology.machine import Machine
 from turnout.epp.topology.reading import NoGpuError, TopologyError, begin, within
 from turnout.epp.topology.tables import render_machine
-from turnout.epp.topology.topology_file import replace_file
+from turnout.epp.topology.topology_file import write_changed
 
 EXIT_NO_GPU = 3
 MAX_PORT = 65535
@@ -126,7 +126,7 @@ def _document(machine: Machine, *, as_labels: bool) -> object:
 
 def _write(path: Path, machine: Machine, *, as_labels: bool) -> None:
     content = json.dumps(_document(machine, as_labels=as_labels)).encode() + b"\n"
-    changed = replace_file(path, content)
+    changed = write_changed(path, content)
     stderr.print(f"{path}: {'written' if changed else 'unchanged'}", markup=False)
 
 

@@ -1,10 +1,11 @@
-"""Files that are replaced as a whole."""
+"""A topology in a file that changes only when the topology does."""
 
-import os
 from pathlib import Path
 
+from turnout.plugins.whole_file import replace_file
 
-def replace_file(path: Path, content: bytes) -> bool:
+
+def write_changed(path: Path, content: bytes) -> bool:
     """Writes the file such that a reader sees the old or the new content; says whether they differ.
 
     A file that has this content already is left alone, so its time says when something changed.
@@ -14,15 +15,7 @@ def replace_file(path: Path, content: bytes) -> bool:
     """
     if _content(path) == content:
         return False
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    replace_file(path, content)
     return True
 
 

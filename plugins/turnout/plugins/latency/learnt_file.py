@@ -4,11 +4,12 @@ Format: one JSON document with a mark and, for each variant, the factors of its 
 """
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+
+from turnout.plugins.whole_file import replace_file
 
 MARK = "turnout-latency-1"
 MAX_FILE_BYTES = 1024 * 1024
@@ -23,7 +24,7 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def write_learnt(path: Path, variants: Mapping[str, Factors]) -> None:
-    """Replaces the file.
+    """Replaces the file. Blocks: call it in a thread.
 
     Raises:
         OSError: it cannot be written; the old file is as it was.
@@ -31,9 +32,7 @@ def write_learnt(path: Path, variants: Mapping[str, Factors]) -> None:
     document = _Document(
         MARK, {name: {kind: dict(of) for kind, of in kinds.items()} for name, kinds in variants.items()}
     )
-    beside = path.with_name(path.name + ".new")
-    beside.write_bytes(msgspec.json.encode(document))
-    os.replace(beside, path)  # noqa: PTH105 - the same, and atomic
+    replace_file(path, msgspec.json.encode(document))
 
 
 def read_learnt(path: Path) -> Mapping[str, Factors]:

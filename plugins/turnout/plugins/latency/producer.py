@@ -32,7 +32,7 @@ from turnout.plugins.latency.answer_length import AnswerLengths
 from turnout.plugins.latency.engine_timing import EngineTiming
 from turnout.plugins.latency.figures import LatencyFigures, variant_readings
 from turnout.plugins.latency.keys import DEFAULT_PRODUCER, LATENCY_PREDICTIONS, SLO_TARGETS, SloTargets
-from turnout.plugins.latency.learnt_file import read_learnt, write_learnt
+from turnout.plugins.latency.learnt_file import Factors, read_learnt, write_learnt
 from turnout.plugins.latency.predictor import Predictor, PredictorSettings, RequestShape, Row, Site, Table
 from turnout.plugins.latency.predictor_servers import Followed, PredictorServers
 from turnout.plugins.model_cache.keys import LOAD_SECONDS
@@ -329,15 +329,18 @@ class PredictedLatencyProducer:
         try:
             while True:
                 await asyncio.sleep(SAVE_SECONDS)
-                self._save()
+                await asyncio.to_thread(self._save, self._learnt())
         finally:
-            self._save()
+            self._save(self._learnt())
 
-    def _save(self) -> None:
+    def _learnt(self) -> Mapping[str, Factors]:
+        return {name: each.factors() for name, each in self._predictor.variants.items()}
+
+    def _save(self, learnt: Mapping[str, Factors]) -> None:
         if self._state_file is None:
             return
         try:
-            write_learnt(self._state_file, {name: each.factors() for name, each in self._predictor.variants.items()})
+            write_learnt(self._state_file, learnt)
         except OSError as error:
             _log.warning("latencies that were learnt are not saved: %s", error)
 

@@ -6,9 +6,7 @@ map of endpoint names to bytes that only their writer understands. A file is rep
 
 import asyncio
 import logging
-import os
 import sys
-import threading
 import time
 from array import array
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -17,6 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+
+from turnout.plugins.whole_file import replace_file
 
 T = TypeVar("T")
 
@@ -30,9 +30,6 @@ MAX_AGE_SECONDS = 3600.0
 """What engines held an hour ago says little about now."""
 
 BYTES_OF_A_NUMBER = 8
-
-# A thread outlives the task that waited for it, and may still write when the next one begins.
-_writing = threading.Lock()
 
 _log = logging.getLogger(__name__)
 
@@ -84,16 +81,7 @@ def write_snapshot(path: Path, kind: str, endpoints: Mapping[str, bytes], saved_
         OSError: the file cannot be written; the one before it stays.
     """
     encoded = msgspec.msgpack.encode(_Document(MARK, VERSION, kind, saved_at, dict(endpoints)))
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with _writing:
-        try:
-            with beside.open("wb") as file:
-                file.write(encoded)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+    replace_file(path, encoded)
 
 
 def read_snapshot(path: Path, kind: str, now: float, max_bytes: int = MAX_FILE_BYTES) -> Mapping[str, bytes]:
