@@ -25,7 +25,12 @@ class Broken:
         raise RuntimeError("no doctor")
 
 
-def diagnoses(*plugins: Patient | Broken, failures: list[PluginError] | None = None) -> Diagnoses:
+class Silent:
+    def diagnose(self, endpoints: Sequence[Endpoint], now: float) -> Diagnosis:
+        return None  # type: ignore[return-value]
+
+
+def diagnoses(*plugins: Patient | Broken | Silent, failures: list[PluginError] | None = None) -> Diagnoses:
     named = [Named(plugin, f"p{number}") for number, plugin in enumerate(plugins)]
     failed = (failures if failures is not None else []).append
     return Diagnoses(lambda: named, lambda: (), lambda: 1.0, failed)
@@ -36,6 +41,12 @@ def test_every_plugin_is_asked_and_one_that_fails_is_reported() -> None:
     asked = diagnoses(Broken(), Patient(SILENT), failures=failures).ask()
     assert asked == {"p1": Diagnosis((SILENT,), {"default/a": {"requests": 3}})}
     assert [str(error) for error in failures] == ["plugin 'p0' failed as Diagnosis: RuntimeError: no doctor"]
+
+
+def test_a_plugin_that_returns_nothing_has_no_diagnosis() -> None:
+    asked = diagnoses(Silent(), Patient(SILENT))
+    asked.review()
+    assert list(asked.ask()) == ["p1"]
 
 
 def test_a_finding_is_logged_when_it_comes_and_when_it_goes_and_not_in_between(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from turnout.epp.observe.asking import ask_each
 from turnout.epp.observe.labels import printable
 from turnout.framework import (
     Diagnosed,
@@ -16,7 +17,6 @@ from turnout.framework import (
     Finding,
     Named,
     PluginError,
-    plugin_boundary,
 )
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,13 @@ class Diagnoses:
     def ask(self) -> Mapping[str, Diagnosis]:
         """What each plugin says now, by its name."""
         endpoints, now = self._endpoints(), self._clock()
-        answers = {named.name: self._ask(named, endpoints, now) for named in self._plugins()}
+        answers: Mapping[str, Diagnosis | None] = ask_each(
+            ((named.name, named.plugin) for named in self._plugins()),
+            ExtensionPoint.DIAGNOSIS,
+            lambda plugin: plugin.diagnose(endpoints, now),
+            self._failed,
+        )
+        # A plugin that is not type-checked may return nothing at all.
         return {name: answer for name, answer in answers.items() if answer is not None}
 
     def review(self) -> None:
@@ -59,14 +65,6 @@ class Diagnoses:
     def counts(self) -> Counter[tuple[str, str]]:
         """How many findings the last review had, by plugin and cause."""
         return Counter((name, finding.cause) for name, findings in self._known.items() for finding in findings)
-
-    def _ask(self, named: Named[Diagnosed], endpoints: Sequence[Endpoint], now: float) -> Diagnosis | None:
-        try:
-            with plugin_boundary(named.name, ExtensionPoint.DIAGNOSIS):
-                return named.plugin.diagnose(endpoints, now)
-        except PluginError as error:
-            self._failed(error)
-            return None
 
 
 class FindingGauges(Collector):

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from turnout.framework import ExtensionPoint, PluginError, SlaReporter, SlaStatus, plugin_boundary
+from turnout.epp.observe.asking import ask_each
+from turnout.framework import ExtensionPoint, PluginError, SlaReporter, SlaStatus
 
 MAX_TARGETS = 1_000
 """Of one plugin; further ones are left out."""
@@ -24,12 +25,7 @@ class Promises:
     def ask(self) -> Mapping[str, Sequence[SlaStatus]]:
         """The targets of each plugin at this moment, by its name."""
         now = self._clock()
-        answers: dict[str, Sequence[SlaStatus]] = {}
-        for name, plugin in self._plugins().items():
-            if isinstance(plugin, SlaReporter):
-                try:
-                    with plugin_boundary(name, ExtensionPoint.SLA_REPORT):
-                        answers[name] = plugin.sla_status(now)[:MAX_TARGETS]
-                except PluginError as error:
-                    self._failed(error)
-        return answers
+        reporters = ((name, plugin) for name, plugin in self._plugins().items() if isinstance(plugin, SlaReporter))
+        return ask_each(
+            reporters, ExtensionPoint.SLA_REPORT, lambda plugin: plugin.sla_status(now)[:MAX_TARGETS], self._failed
+        )

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from turnout.epp.observe.asking import ask_each
 from turnout.epp.observe.labels import printable
-from turnout.framework import Endpoint, ExtensionPoint, PluginError, ScalingAdvice, ScalingAdvisor, plugin_boundary
+from turnout.framework import Endpoint, ExtensionPoint, PluginError, ScalingAdvice, ScalingAdvisor
 
 MAX_ADVICE = 200
 """Of one plugin; further ones are left out."""
@@ -32,15 +33,13 @@ class ScalingAdvices:
     def ask(self) -> None:
         """Asks every plugin about this moment."""
         endpoints, now = self._endpoints(), self._clock()
-        answers: dict[str, Sequence[ScalingAdvice]] = {}
-        for name, plugin in self._plugins().items():
-            if isinstance(plugin, ScalingAdvisor):
-                try:
-                    with plugin_boundary(name, ExtensionPoint.SCALING_ADVICE):
-                        answers[name] = tuple(plugin.scaling_advice(endpoints, now)[:MAX_ADVICE])
-                except PluginError as error:
-                    self._failed(error)
-        self.latest = answers
+        advisors = ((name, plugin) for name, plugin in self._plugins().items() if isinstance(plugin, ScalingAdvisor))
+        self.latest = ask_each(
+            advisors,
+            ExtensionPoint.SCALING_ADVICE,
+            lambda plugin: tuple(plugin.scaling_advice(endpoints, now)[:MAX_ADVICE]),
+            self._failed,
+        )
 
 
 class AdviceGauges(Collector):
