@@ -9,9 +9,12 @@ from config.fakes import FirstPicker, Limits, QueueScorer, Rule, RuleFilter
 from turnout.config.document import Value
 from turnout.config.parameters import UnreadableParametersError, parameters_of
 from turnout.config.problems import Report
-from turnout.framework import WallClock
+from turnout.framework import Quantity, WallClock
 
 CLOCK = WallClock(5.0)
+
+
+NO_RATE = Quantity(0)
 
 
 class Mode(StrEnum):
@@ -29,6 +32,7 @@ class Many:
         either: int | str = 5,
         copy: Mapping[str, list[float]] | None = None,
         every: timedelta | None = None,
+        rate: Quantity = NO_RATE,
     ) -> None:
         self.mode = mode
 
@@ -77,6 +81,7 @@ def test_every_kind_of_type_is_translated() -> None:
         "either": "x",
         "copy": {"k": [1]},
         "every": "2s",
+        "rate": "600Gi",
     }
     found, problems = arguments(Many, given)
     assert problems == []
@@ -87,6 +92,7 @@ def test_every_kind_of_type_is_translated() -> None:
         "either": "x",
         "copy": {"k": (1.0,)},
         "every": timedelta(seconds=2),
+        "rate": 644_245_094_400,
     }
 
 
@@ -98,6 +104,15 @@ def test_every_kind_of_type_is_translated() -> None:
             {"maxNumOfEndpoints": 1.0},
             "p.maxNumOfEndpoints: is 1.0; accepted: a whole number",
             id="a float for an int",
+        ),
+        pytest.param(
+            Many,
+            {"rate": "600 Gi"},
+            "p.rate: '600 Gi' is not a quantity; a quantity in Kubernetes syntax, such as 5000, 500M or 1Gi",
+            id="a unit that is none",
+        ),
+        pytest.param(
+            Many, {"rate": "-1Gi"}, "p.rate: '-1Gi' is negative; accepted: 0 or more", id="a negative quantity"
         ),
         pytest.param(
             FirstPicker,
@@ -209,7 +224,7 @@ def test_a_parameter_that_does_not_fit_is_a_problem(
 
 def test_arguments_are_spelled_where_yaml_can_express_them() -> None:
     many, rules = parameters_of(Many), parameters_of(RuleFilter)
-    assert many.spelled(many.defaults) == {"mode": "fast", "pair": [1, "a"], "either": 5}
+    assert many.spelled(many.defaults) == {"mode": "fast", "pair": [1, "a"], "either": 5, "rate": 0}
     found, problems = arguments(RuleFilter, {"rules": [{"key": "a"}], "limits": {"retries": 2}})
     assert (problems, rules.spelled(found or {})) == (
         [],

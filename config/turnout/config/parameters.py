@@ -1,9 +1,10 @@
 """A plugin's parameters, read off its constructor.
 
 Each parameter becomes a field of a pydantic model: ``snake_case`` is spelled ``camelCase`` in YAML (in any
-case, as Go's decoder takes it), ``timedelta`` is a Go duration, a frozen dataclass is a mapping with fields
-translated the same way, a list becomes a tuple. A parameter annotated ``PluginName`` receives the configured name, one
-annotated ``WallClock`` the clock. A parameter of another type that YAML cannot express is left at its default.
+case, as Go's decoder takes it), ``timedelta`` is a Go duration, ``Quantity`` a Kubernetes quantity, a frozen
+dataclass is a mapping with fields translated the same way, a list becomes a tuple. A parameter annotated
+``PluginName`` receives the configured name, one annotated ``WallClock`` the clock. A parameter of another type that
+YAML cannot express is left at its default.
 """
 
 import inspect
@@ -24,9 +25,10 @@ from pydantic.fields import FieldInfo
 from turnout.config.document import Value
 from turnout.config.problems import Path, Report
 from turnout.config.schema import DURATION_SCHEMA, Section
+from turnout.config.schema import Quantity as CheckedQuantity
 from turnout.config.shape import check_shape, field_names
 from turnout.config.spellings import as_spelled, camel_case, format_duration, parse_duration
-from turnout.framework import PluginName, WallClock
+from turnout.framework import PluginName, Quantity, WallClock
 
 _SIMPLE = (bool, int, float, str, NoneType)
 _TUPLES = (tuple, list, Sequence, MutableSequence, Collection, Iterable)
@@ -167,6 +169,8 @@ def _expressible(annotation: object, depth: int = 0) -> bool:
 
 
 def _translated(annotation: Any) -> Any:
+    if annotation is Quantity:
+        return CheckedQuantity
     annotation = getattr(annotation, "__supertype__", annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation is timedelta:

@@ -91,7 +91,7 @@ from turnout.framework.results import (
 from turnout.framework.scaling import ScalingAdvice, ScalingAdvisor
 from turnout.framework.scheduler import Scheduler
 from turnout.framework.service_levels import SLA_VIOLATION, SlaReporter, SlaStatus, SlaWindow
-from turnout.framework.state import CycleState, KeyFamily, PluginName, StateKey
+from turnout.framework.state import CycleState, KeyFamily, PluginName, Quantity, StateKey
 from turnout.framework.wall_clock import WallClock
 
 __all__ = [
@@ -169,6 +169,7 @@ __all__ = [
     "ProfileResult",
     "Prompt",
     "ProtocolError",
+    "Quantity",
     "QueueMix",
     "QueueOutlook",
     "QueuedRequest",

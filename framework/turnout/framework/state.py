@@ -12,6 +12,9 @@ D = TypeVar("D")
 PluginName = NewType("PluginName", str)
 """A constructor parameter of this type receives the name that the configuration gave the plugin."""
 
+Quantity = NewType("Quantity", int)
+"""A constructor parameter of this type may be spelled as a Kubernetes quantity, ``600Gi``; it is not negative."""
+
 
 class StateKey(Generic[T]):
     """Names a value of type ``T`` in the state of a request. Two keys are equal only if they are the same object.
