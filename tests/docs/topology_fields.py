@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from turnout.epp.topology.machine import Machine
+from turnout.plugins.topology.machine import Machine
 
 
 def topology_fields() -> Iterator[Sequence[str]]:

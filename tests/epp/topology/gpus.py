@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from turnout.epp.topology.assembly import Read, assembled
-from turnout.epp.topology.machine import Gpu, Level, Machine, Memory, NvLink, Pcie
+from turnout.plugins.topology.machine import Gpu, Level, Machine, Memory, NvLink, Pcie
 
 MIB = 1024 * 1024
 A100 = "NVIDIA A100 80GB PCIe"

@@ -9,9 +9,9 @@ import pytest
 from epp.topology.gpus import gpu, link, machine
 from turnout.epp.admin.server import start_admin
 from turnout.epp.topology.agent import MAX_WAITING, SharedReading, agent_app
-from turnout.epp.topology.document import parse
-from turnout.epp.topology.machine import Machine
 from turnout.epp.topology.reading import NoGpuError
+from turnout.plugins.topology.document import parse
+from turnout.plugins.topology.machine import Machine
 
 PAIR = machine(gpu(0, link(0, 1)), gpu(1, link(0, 0)))
 SMALLER = machine(gpu(0), gpu(1, lost=True))

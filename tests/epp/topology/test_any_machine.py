@@ -1,5 +1,6 @@
 """What is true of every machine; with ``--nvidia-driver`` also of the one on which the tests run."""
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -8,8 +9,8 @@ from itertools import combinations
 import pytest
 
 from epp.topology.machines import THIS_MACHINE
-from turnout.epp.topology.document import parse
-from turnout.epp.topology.machine import LEVELS, Machine
+from turnout.plugins.topology.document import encoded, parse
+from turnout.plugins.topology.machine import LEVELS, Machine
 
 
 @pytest.fixture
@@ -57,3 +58,10 @@ def test_nvidia_smi_of_this_machine_says_the_same(any_machine: str, machine: Mac
     rows = [line.split() for line in said.splitlines() if line.startswith("GPU")]
     for pair in machine.pairs:
         assert rows[pair.a][pair.b + 1] == pair.link
+
+
+def test_what_the_command_prints_is_read_unchanged(any_machine: str, printed_by: Callable[..., str]) -> None:
+    printed = printed_by(any_machine, "--json")
+    machine = parse(printed.encode())
+    assert json.loads(encoded(machine)) == json.loads(printed)
+    assert machine.node == "worker-7"

@@ -2,7 +2,7 @@ import pytest
 
 from epp.topology.gpus import gpu, link, machine, pair_of
 from turnout.epp.topology.assembly import Read, assembled
-from turnout.epp.topology.machine import MAX_GAPS, Gap, Gpu, Level
+from turnout.plugins.topology.machine import MAX_GAPS, Gap, Gpu, Level
 
 GB = 10**9
 BOTH: dict[tuple[int, int], Level] = {(0, 1): "PIX", (1, 0): "PIX"}

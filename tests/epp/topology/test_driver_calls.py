@@ -2,7 +2,7 @@ import pynvml
 import pytest
 
 from turnout.epp.topology.driver_calls import NOT_SUPPORTED, GpuCalls
-from turnout.epp.topology.machine import Gap
+from turnout.plugins.topology.machine import Gap
 
 
 def failing(code: int) -> int:

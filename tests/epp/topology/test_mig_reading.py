@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
-from turnout.epp.topology.document import parse
-from turnout.epp.topology.machine import Memory, MigInstance
+from turnout.plugins.topology.document import parse
+from turnout.plugins.topology.machine import Memory, MigInstance
 
 MIB = 1024 * 1024
 

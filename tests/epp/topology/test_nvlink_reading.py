@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from turnout.epp.topology.document import parse
-from turnout.epp.topology.machine import NvLink
+from turnout.plugins.topology.document import parse
+from turnout.plugins.topology.machine import NvLink
 
 GB = 10**9
 

@@ -8,8 +8,8 @@ import pytest
 
 from epp.topology.doubles import FOREVER, Card, Double, build, environment, turnout
 from epp.topology.machines import L4S, UNKNOWN
-from turnout.epp.topology.document import parse
-from turnout.epp.topology.machine import Memory, Pcie, Power, Process
+from turnout.plugins.topology.document import parse
+from turnout.plugins.topology.machine import Memory, Pcie, Power, Process
 
 MIB = 1024 * 1024
 HANGING = Card("NVIDIA L4", "00000000:01:00.0", 23034, failures={"nvmlDeviceGetPowerUsage": FOREVER})

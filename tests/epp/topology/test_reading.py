@@ -4,8 +4,8 @@ import threading
 import pytest
 
 from epp.topology.gpus import gpu, machine
-from turnout.epp.topology.machine import Machine
 from turnout.epp.topology.reading import DriverHangsError, NoGpuError, TopologyError, begin, within
+from turnout.plugins.topology.machine import Machine
 
 ONE = machine(gpu(0))
 

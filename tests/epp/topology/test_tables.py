@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from docs.blocks import blocks_of
-from turnout.epp.topology.machine import Gap
 from turnout.epp.topology.tables import _gaps, _ranges
+from turnout.plugins.topology.machine import Gap
 
 EIGHT_H100_WITH_NVSWITCH = """\
 worker-7: 8 x NVIDIA H100 80GB HBM3, NVIDIA driver 580.82.07

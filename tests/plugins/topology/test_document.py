@@ -1,14 +1,11 @@
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-import msgspec
 import pytest
 
 from epp.topology.gpus import gpu, link, machine
-from epp.topology.machines import MACHINES
-from turnout.epp.topology.document import MAX_BYTES, encoded, labels, parse
-from turnout.epp.topology.machine import Gpu, Machine, MigInstance
+from turnout.plugins.topology.document import MAX_BYTES, encoded, parse
 
 PAIR = machine(gpu(0, link(0, 1)), gpu(1, link(0, 0)))
 
@@ -20,14 +17,6 @@ def changed(**fields: object) -> bytes:
 def pairs(*changes: Mapping[str, object]) -> list[object]:
     (pair,) = json.loads(encoded(PAIR))["pairs"]
     return [{**pair, **change} for change in changes]
-
-
-@pytest.mark.parametrize("name", MACHINES)
-def test_what_the_command_prints_is_read_unchanged(name: str, printed_by: Callable[..., str]) -> None:
-    printed = printed_by(name, "--json")
-    machine = parse(printed.encode())
-    assert json.loads(encoded(machine)) == json.loads(printed)
-    assert machine.node == "worker-7"
 
 
 def test_unknown_fields_are_ignored_so_that_a_newer_agent_can_be_read() -> None:
@@ -69,71 +58,3 @@ GPUS = json.loads(encoded(PAIR))["gpus"]
 def test_a_document_that_cannot_be_is_refused(text: bytes, complaint: str) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)):
         parse(text)
-
-
-def sliced(*profiles: str, gpu_instances: tuple[int | None, ...] = (None,) * 4) -> Gpu:
-    instances = tuple(
-        MigInstance(index=index, profile=profile, gpu_instance=gpu_instance)
-        for index, (profile, gpu_instance) in enumerate(zip(profiles, gpu_instances, strict=True))
-    )
-    return msgspec.structs.replace(gpu(0), mig_enabled=True, mig_instances=instances)
-
-
-@pytest.mark.parametrize(
-    ("described", "expected"),
-    [
-        pytest.param(
-            PAIR,
-            {
-                "gpu-type": "NVIDIA-A100-80GB-PCIe",
-                "gpu-memory": "81920Mi",
-                "gpu-count": "2",
-                "gpu-topology": "nvlink",
-            },
-            id="NVLink between all",
-        ),
-        pytest.param(
-            machine(gpu(0, link(0, 1)), gpu(1, link(0, 0)), gpu(2)),
-            {
-                "gpu-type": "NVIDIA-A100-80GB-PCIe",
-                "gpu-memory": "81920Mi",
-                "gpu-count": "3",
-                "gpu-topology": "nvlink-islands",
-            },
-            id="NVLink between some",
-        ),
-        pytest.param(
-            machine(gpu(0), gpu(1, name="NVIDIA L4", mib=23034)),
-            {"gpu-count": "2", "gpu-topology": "pcie"},
-            id="GPUs that differ have no common type and memory",
-        ),
-        pytest.param(
-            machine(gpu(0), gpu(1, lost=True)),
-            {"gpu-type": "NVIDIA-A100-80GB-PCIe", "gpu-memory": "81920Mi", "gpu-count": "1"},
-            id="a lost GPU does not count",
-        ),
-        pytest.param(machine(gpu(0, lost=True)), {}, id="nothing left"),
-        pytest.param(
-            machine(sliced("1g.10gb", "2g.20gb", "1g.10gb", "")),
-            {
-                "gpu-type": "NVIDIA-A100-80GB-PCIe",
-                "gpu-memory": "81920Mi",
-                "gpu-count": "1",
-                "mig-config": "1g.10gb:2,2g.20gb:1",
-            },
-            id="slices",
-        ),
-        pytest.param(
-            machine(sliced("1c.3g.40gb", "2c.3g.40gb", "3g.40gb", gpu_instances=(1, 1, 2))),
-            {
-                "gpu-type": "NVIDIA-A100-80GB-PCIe",
-                "gpu-memory": "81920Mi",
-                "gpu-count": "1",
-                "mig-config": "3g.40gb:2",
-            },
-            id="compute instances of one GPU instance count once",
-        ),
-    ],
-)
-def test_labels_say_what_all_gpus_have_in_common(described: Machine, expected: Mapping[str, str]) -> None:
-    assert labels(described) == expected

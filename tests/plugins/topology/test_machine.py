@@ -1,7 +1,7 @@
 import msgspec
 
-from turnout.epp.topology import machine
-from turnout.epp.topology.machine import SCHEMA, Gpu, Machine
+from turnout.plugins.topology import machine
+from turnout.plugins.topology.machine import SCHEMA, Gpu, Machine
 
 
 def test_the_document_says_its_version_first() -> None:

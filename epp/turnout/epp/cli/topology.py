@@ -23,11 +23,12 @@ from turnout.epp.cli.screen import (
     stdout,
 )
 from turnout.epp.topology.agent import SharedReading, serve_agent
-from turnout.epp.topology.document import encoded, labels
-from turnout.epp.topology.machine import Machine
+from turnout.epp.topology.endpoint_labels import labels
 from turnout.epp.topology.reading import NoGpuError, TopologyError, begin, within
 from turnout.epp.topology.tables import render_machine
 from turnout.epp.topology.topology_file import write_changed
+from turnout.plugins.topology.document import encoded
+from turnout.plugins.topology.machine import Machine
 
 EXIT_NO_GPU = 3
 MAX_PORT = 65535

@@ -13,9 +13,10 @@ from aiohttp import web
 from turnout.epp.admin.answers import error_answer, json_answer
 from turnout.epp.admin.server import start_admin
 from turnout.epp.lifecycle import stop_signal
-from turnout.epp.topology.document import encoded, labels
-from turnout.epp.topology.machine import Machine
+from turnout.epp.topology.endpoint_labels import labels
 from turnout.epp.topology.reading import TopologyError, begin, within
+from turnout.plugins.topology.document import encoded
+from turnout.plugins.topology.machine import Machine
 
 MAX_AGE_SECONDS = 2.0
 TIMEOUT_SECONDS = 10.0

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import msgspec
 
-from turnout.epp.topology.machine import LEVELS, MAX_GAPS, MAX_TEXT, Gap, Gpu, Level, Machine, NvLink, Pair, Socket
+from turnout.plugins.topology.machine import LEVELS, MAX_GAPS, MAX_TEXT, Gap, Gpu, Level, Machine, NvLink, Pair, Socket
 
 UNKNOWN = "?"
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 import pynvml
 
 from turnout.epp.observe.labels import printable
-from turnout.epp.topology.machine import MAX_TEXT, Gap
+from turnout.plugins.topology.machine import MAX_TEXT, Gap
 
 T = TypeVar("T")
 

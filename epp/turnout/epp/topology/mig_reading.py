@@ -3,8 +3,8 @@
 import pynvml
 
 from turnout.epp.topology.driver_calls import NOT_SUPPORTED, NOT_THERE, GpuCalls
-from turnout.epp.topology.machine import MAX_MIG_INSTANCES, Memory, MigInstance
 from turnout.epp.topology.mig_profiles import profile_in, profile_of
+from turnout.plugins.topology.machine import MAX_MIG_INSTANCES, Memory, MigInstance
 
 _MIB = 1024 * 1024
 _MOST = 2**31

@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias
 import pynvml
 
 from turnout.epp.topology.driver_calls import NOT_THERE, GpuCalls
-from turnout.epp.topology.machine import MAX_LINKS, NvLink
 from turnout.epp.topology.rates import NVLINK_VERSIONS, nvlink_rate
+from turnout.plugins.topology.machine import MAX_LINKS, NvLink
 
 Peer: TypeAlias = Literal["gpu", "switch", "cpu", "unknown"]
 

@@ -13,11 +13,21 @@ from msgspec import structs
 
 from turnout.epp.topology.assembly import Read, assembled
 from turnout.epp.topology.driver_calls import NOT_SUPPORTED, NOT_THERE, NOTHING, GpuCalls
-from turnout.epp.topology.machine import MAX_CPUS, MAX_GPUS, MAX_PROCESSES, Gpu, Level, Machine, Pcie, Power, Process
 from turnout.epp.topology.mig_reading import read_memory, read_mig_instances, read_mig_mode
 from turnout.epp.topology.nvlink_reading import bus_id_of, read_nvlinks
 from turnout.epp.topology.rates import pcie_rate
 from turnout.epp.topology.reading import NoGpuError
+from turnout.plugins.topology.machine import (
+    MAX_CPUS,
+    MAX_GPUS,
+    MAX_PROCESSES,
+    Gpu,
+    Level,
+    Machine,
+    Pcie,
+    Power,
+    Process,
+)
 
 _LEVELS: Mapping[int, Level] = {
     pynvml.NVML_TOPOLOGY_INTERNAL: "PIX",  # two GPUs on one board: its switch is between them

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from turnout.epp.topology.machine import Machine
+from turnout.plugins.topology.machine import Machine
 
 
 class TopologyError(Exception):

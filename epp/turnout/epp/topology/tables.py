@@ -9,7 +9,7 @@ from rich.text import Text
 from turnout.epp.observe.labels import printable
 from turnout.epp.text_table import aligned
 from turnout.epp.topology.assembly import UNKNOWN
-from turnout.epp.topology.machine import Gap, Gpu, Machine, Memory, NvLink
+from turnout.plugins.topology.machine import Gap, Gpu, Machine, Memory, NvLink
 
 _GIB = 1024**3
 _GIGA = 10**9
