@@ -15,7 +15,7 @@ from turnout.framework import (
 )
 from turnout.framework.testing import make_endpoint, make_request
 from turnout.plugins.disagg.handler import MAX_MODELS, DisaggProfileHandler, StageDeciders, StageProfiles
-from turnout.plugins.disagg.keys import DISAGG_DECISION, PEER_ENDPOINT
+from turnout.plugins.disagg.keys import DISAGG_DECISION, PEER_ENDPOINT, PEER_STAGE
 
 CONFIG = """
 apiVersion: llm-d.ai/v1alpha1
@@ -112,6 +112,7 @@ def test_without_anybody_who_decodes_there_is_no_destination_and_nothing_else_is
 def test_later_stages_know_the_first_one_s_endpoint(order: str, peer: str) -> None:
     _, state = schedule(f"{{stageOrder: {order}}}", pool(*ALL))
     assert state.read(PEER_ENDPOINT.of("")).name == f"default/{peer}"
+    assert state.read(PEER_STAGE.of("")) == peer
 
 
 def test_a_decider_that_failed_costs_its_stage() -> None:

@@ -18,7 +18,7 @@ from turnout.framework import (
     SchedulingResult,
     StateKey,
 )
-from turnout.plugins.disagg.keys import DEFAULT_HANDLER, DISAGG_DECISION, PEER_ENDPOINT, Decision
+from turnout.plugins.disagg.keys import DEFAULT_HANDLER, DISAGG_DECISION, PEER_ENDPOINT, PEER_STAGE, Decision, Stage
 from turnout.plugins.disagg.routing_headers import routing_headers
 
 StageOrder: TypeAlias = Literal["decode-first", "prefill-first"]
@@ -99,7 +99,7 @@ class DisaggProfileHandler:
         }
         self.profile_names = (decode,)
         self.reads: tuple[StateKey[Decision], ...] = tuple(self._deciders.values())
-        self._peer_key = PEER_ENDPOINT.of(name)
+        self._peer_key, self._peer_stage_key = PEER_ENDPOINT.of(name), PEER_STAGE.of(name)
         # By model.
         self._decisions: dict[str, Counter[str]] = {}
 
@@ -116,6 +116,7 @@ class DisaggProfileHandler:
         first = next((found for found in map(results.get, self._order) if isinstance(found, ProfileResult)), None)
         if first is not None:
             state.write(self._peer_key, first.picked[0])
+            state.write(self._peer_stage_key, self._stage_of(first.profile))
         for profile in self._order:
             if profile not in results and profile in profiles and self._runs(profile, state, first):
                 return (profile,)
@@ -149,7 +150,10 @@ class DisaggProfileHandler:
         self._decisions.setdefault(model, Counter())[_kind(stages)] += 1
         return routing_headers(result, self._prefill, self._encode)
 
-    def _stages(self) -> Sequence[tuple[str, str]]:
+    def _stage_of(self, profile: str) -> Stage:
+        return next(stage for stage, stage_profile in self._stages() if stage_profile == profile)
+
+    def _stages(self) -> Sequence[tuple[Stage, str]]:
         return (("encode", self._encode), ("prefill", self._prefill), ("decode", self._decode))
 
     def readings(self) -> Iterable[Reading]:

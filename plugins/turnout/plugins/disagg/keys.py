@@ -1,7 +1,7 @@
 """What plugins say to each other about a request that several endpoints work on."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from turnout.framework import Endpoint, KeyFamily
 
@@ -15,3 +15,8 @@ DISAGG_DECISION: KeyFamily[Decision] = KeyFamily("disagg-decision", "prefix-base
 
 PEER_ENDPOINT: KeyFamily[Endpoint] = KeyFamily("peer-endpoint", DEFAULT_HANDLER)
 """The endpoint that was picked before; there from the second stage of a cycle on."""
+
+Stage: TypeAlias = Literal["encode", "prefill", "decode"]
+
+PEER_STAGE: KeyFamily[Stage] = KeyFamily("peer-stage", DEFAULT_HANDLER)
+"""Which stage the endpoint under ``PEER_ENDPOINT`` was picked for."""
