@@ -1,5 +1,6 @@
 """`turnout sim-server`: a simulated vLLM replica."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from turnout.epp.cli.go_flags import comma_list
 from turnout.epp.cli.screen import EXIT_USAGE, errors_as_messages, print_json, run_loop, stdout
 from turnout.epp.simulator.faults import parse_fault
+from turnout.epp.simulator.kv_links import KvLinks, parse_kv_links
 from turnout.epp.simulator.options import SimServerOptions
 from turnout.epp.simulator.server import RunningSimServer, serve_sim_server
 
@@ -38,6 +40,13 @@ def sim_server(
     ] = None,
     kv_replay_port: Annotated[int | None, typer.Option(help="ZMQ port that replays the last KV-cache events.")] = None,
     kv_events_topic: Annotated[str | None, typer.Option(help="ZMQ topic; default kv@HOST:PORT@MODEL.")] = None,
+    kv_links: Annotated[
+        Path | None,
+        typer.Option(help="JSON file: how fast KV cache comes from the servers that compute prompts for this one."),
+    ] = None,
+    kv_bytes_per_token: Annotated[
+        int, typer.Option(help="Bytes of KV cache for each token that comes from another server.")
+    ] = _DEFAULTS.kv_bytes_per_token,
     fault: Annotated[
         str, typer.Option(help="none, slow:factor=4, error:share=0.2, hang, reset:after_tokens=3 or crash.")
     ] = "none",
@@ -51,7 +60,7 @@ def sim_server(
 
     Example: turnout sim-server --port 8101 --model tiny --time-scale 0.2
     """
-    with errors_as_messages(ValueError, status=EXIT_USAGE):
+    with errors_as_messages(ValueError, OSError, status=EXIT_USAGE):
         options = SimServerOptions(
             model=model,
             host=host,
@@ -68,10 +77,16 @@ def sim_server(
             kv_events_port=kv_events_port,
             kv_replay_port=kv_replay_port,
             kv_events_topic=kv_events_topic,
+            kv_links=_read_links(kv_links),
+            kv_bytes_per_token=kv_bytes_per_token,
             fault=parse_fault(fault),
         )
     with errors_as_messages(OSError):
         run_loop(serve_sim_server(options, _announce_json if as_json else _announce))
+
+
+def _read_links(file: Path | None) -> KvLinks | None:
+    return None if file is None else parse_kv_links(file.read_bytes())
 
 
 def _announce(server: RunningSimServer) -> None:

@@ -18,6 +18,7 @@ from turnout.epp.simulator.faults import FaultInjector
 from turnout.epp.simulator.kv_events import EventEncoder, KVEventPublisher
 from turnout.epp.simulator.metrics_page import AdapterSeries, MetricsPage
 from turnout.epp.simulator.options import SimServerOptions
+from turnout.epp.simulator.remote_prefill import RemotePrefill
 from turnout.epp.simulator.routes import SimRoutes
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class RunningSimServer:
         port: int,
         runner: web.AppRunner,
         engine_task: asyncio.Task[None],
+        remote: RemotePrefill,
         publisher: KVEventPublisher | None,
     ) -> None:
         self.port = port
@@ -44,6 +46,7 @@ class RunningSimServer:
         self.kv_replay_port = publisher.replay_port if publisher is not None else None
         self._runner = runner
         self._engine_task = engine_task
+        self._remote = remote
         self._publisher = publisher
 
     async def wait_failed(self) -> None:
@@ -53,6 +56,7 @@ class RunningSimServer:
     async def close(self) -> None:
         """Stop listening, drop requests in progress and free all ports."""
         await self._runner.cleanup()
+        await self._remote.close()
         self._engine_task.cancel()
         await asyncio.wait([self._engine_task])
         if self._publisher is not None:
@@ -73,8 +77,11 @@ async def start_sim_server(options: SimServerOptions, *, crash: Callable[[], Non
     adapters = AdapterSeries() if options.lora_names else None
     followers = _StepFollowers(engine, options, adapters)
     driver = EngineDriver(engine, options.time_scale, lambda: faults.slowdown, followers.follow)
-    page = MetricsPage(options.engine_config(), engine.snapshot, adapters, time.time())
-    application = SimRoutes(options, engine, driver, faults, page).application(_MAX_BODY_BYTES)
+    remote = RemotePrefill(
+        engine, options.kv_links, options.kv_bytes_per_token * options.block_size, options.time_scale
+    )
+    page = MetricsPage(options.engine_config(), engine.snapshot, adapters, time.time(), remote.snapshot)
+    application = SimRoutes(options, engine, driver, faults, page, remote).application(_MAX_BODY_BYTES)
     # Cancellation of the handler is how a client's disconnect reaches the engine.
     runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
@@ -86,7 +93,7 @@ async def start_sim_server(options: SimServerOptions, *, crash: Callable[[], Non
         await runner.cleanup()
         raise
     engine_task = asyncio.get_running_loop().create_task(driver.run())
-    return RunningSimServer(options.host, port, runner, engine_task, publisher)
+    return RunningSimServer(options.host, port, runner, engine_task, remote, publisher)
 
 
 async def serve_sim_server(
