@@ -40,6 +40,7 @@ from turnout.framework import (
     Completion,
     CycleState,
     Endpoint,
+    EndpointMetrics,
     Headers,
     InferenceRequest,
     PluginError,
@@ -362,7 +363,8 @@ def _unexpected(error: PluginError) -> None:
 
 class _OnePool:
     def snapshot(self) -> Sequence[Endpoint]:
-        return (Endpoint("default/a", "10.0.0.1", 8000),)
+        seen = {"kv_transfers": 0.0, "kv_transfer_seconds": 0.0}
+        return (Endpoint("default/a", "10.0.0.1", 8000, metrics=EndpointMetrics(observed_at=seen)),)
 
     def statuses(self) -> Sequence[EndpointStatus]:
         return (EndpointStatus("default/a", in_service=True, reason=""),)
