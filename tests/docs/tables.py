@@ -57,6 +57,8 @@ from turnout.framework import (
 from turnout.plugins.autoscaling.advisor import AutoscalingAdvisor
 from turnout.plugins.cost.budget import CostBudget
 from turnout.plugins.cost.producer import ExpectedCostProducer
+from turnout.plugins.disagg.keys import DISAGG_DECISION
+from turnout.plugins.disagg.predicted_time import PREDICTED_TIME, PredictedTimePdDecider
 from turnout.plugins.fairness.program_aware import ProgramAwareFairness
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
 from turnout.plugins.inflight_load.token_load_producer import TokenLoadProducer
@@ -257,6 +259,7 @@ def _read_at_a_scrape() -> CollectorRegistry:
         "prefix": _compared_producer(),
         "load": _loaded_producer(),
         "latency": _predicting_producer(),
+        "decider": _deciding_decider(),
         "levels": PriorityLevelClassifier(),
         "strategy": AdaptiveOrderingPolicy(),
         **_token_producers(),
@@ -314,6 +317,14 @@ def _measuring_producer() -> TokenLoadProducer:
     producer.endpoints_changed(result.endpoints)
     producer.pre_request(InferenceRequest("r"), state, result)
     return producer
+
+
+def _deciding_decider() -> PredictedTimePdDecider:
+    decider, state = PredictedTimePdDecider(), CycleState()
+    asyncio.run(decider.produce(InferenceRequest("r"), state, ()))
+    (endpoint,) = _OnePool().snapshot()
+    state.read(DISAGG_DECISION.of(PREDICTED_TIME))(endpoint)
+    return decider
 
 
 def _learnt_loads() -> ModelCacheProducer:
