@@ -192,6 +192,19 @@ async def test_links_that_are_wrong_change_nothing(start: Start, client: aiohttp
     assert "vllm:nixl_xfer_time_seconds_count" not in await page(client, server)
 
 
+async def test_transfers_are_told_by_the_peer_that_they_came_from(start: Start, client: aiohttp.ClientSession) -> None:
+    first, second, decoder = await start(), await start(), await start(kv_links=LINKS)
+    for prefiller, prompt in ((first, PROMPT), (first, PROMPT), (second, "other" * 40)):
+        await complete(client, decoder, address(prefiller), prompt)
+    async with client.get(f"{decoder.url}/sim/kv-transfers") as response:
+        told = await response.json()
+    assert {peer: (each["transfers"], each["bytes"]) for peer, each in told.items()} == {
+        address(first): (2, 8 * BLOCK_BYTES),
+        address(second): (1, 4 * BLOCK_BYTES),
+    }
+    assert told[address(second)]["seconds"] == pytest.approx(4 * BLOCK_BYTES / 1e12 * 0.01)
+
+
 def test_the_prefiller_is_asked_for_one_token_of_the_same_prompt_and_to_keep_its_blocks() -> None:
     body = {"prompt": "x", "model": "m", "max_tokens": 9, "max_completion_tokens": 9, "stream": True}
     sent = json.loads(prefill_body(json.dumps({**body, "stream_options": {"include_usage": True}}).encode()))

@@ -1,5 +1,7 @@
 """`turnout sim-server`: a simulated vLLM replica."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +12,11 @@ from turnout.epp.cli.screen import EXIT_USAGE, errors_as_messages, print_json, r
 from turnout.epp.simulator.faults import parse_fault
 from turnout.epp.simulator.kv_links import KvLinks, parse_kv_links
 from turnout.epp.simulator.options import SimServerOptions
-from turnout.epp.simulator.server import RunningSimServer, serve_sim_server
+from turnout.epp.simulator.server import RunningSimServer, serve_sim_servers
 
 _DEFAULTS = SimServerOptions()
+
+MAX_SERVERS = 64
 
 
 def sim_server(
@@ -20,6 +24,9 @@ def sim_server(
     model: Annotated[str, typer.Option(help="Name of the base model, as clients must spell it.")] = _DEFAULTS.model,
     host: Annotated[str, typer.Option(help="Address to listen on, for HTTP and KV events.")] = _DEFAULTS.host,
     port: Annotated[int, typer.Option(help="HTTP port; 0 takes any free one.")] = _DEFAULTS.port,
+    servers: Annotated[
+        int, typer.Option(help="How many to run in this process, on any free ports, with seeds that count up.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the answers and of the requests that a fault strikes.")] = 0,
     time_scale: Annotated[
         float, typer.Option(help="Wall-clock seconds per simulated second: 0.1 is 10x faster.")
@@ -81,18 +88,29 @@ def sim_server(
             kv_bytes_per_token=kv_bytes_per_token,
             fault=parse_fault(fault),
         )
+        several = _several(options, servers)
     with errors_as_messages(OSError):
-        run_loop(serve_sim_server(options, _announce_json if as_json else _announce))
+        run_loop(serve_sim_servers(several, _announce_json if as_json else _announce))
 
 
 def _read_links(file: Path | None) -> KvLinks | None:
     return None if file is None else parse_kv_links(file.read_bytes())
 
 
-def _announce(server: RunningSimServer) -> None:
-    stdout.print(f"Simulated model server on {server.url} (metrics at {server.url}/metrics)", markup=False)
+def _several(options: SimServerOptions, count: int) -> Sequence[SimServerOptions]:
+    if not 1 <= count <= MAX_SERVERS:
+        raise ValueError(f"servers must be between 1 and {MAX_SERVERS}, got {count}")
+    if count > 1 and any((options.port, options.kv_events_port, options.kv_replay_port)):
+        raise ValueError("servers above 1 need port 0, and 0 or none for KV events and their replay")
+    return [replace(options, seed=options.seed + number) for number in range(count)]
 
 
-def _announce_json(server: RunningSimServer) -> None:
-    ports = {"kv_events_port": server.kv_events_port, "kv_replay_port": server.kv_replay_port}
-    print_json({"url": server.url, **ports})
+def _announce(servers: Sequence[RunningSimServer]) -> None:
+    for server in servers:
+        stdout.print(f"Simulated model server on {server.url} (metrics at {server.url}/metrics)", markup=False)
+
+
+def _announce_json(servers: Sequence[RunningSimServer]) -> None:
+    first = servers[0]
+    ports = {"kv_events_port": first.kv_events_port, "kv_replay_port": first.kv_replay_port}
+    print_json({"url": first.url, "urls": [server.url for server in servers], **ports})

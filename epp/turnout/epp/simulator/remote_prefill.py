@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import msgspec
 
 from turnout.epp.simulator.engine import Engine
-from turnout.epp.simulator.kv_links import KvLinks, is_host_port
+from turnout.epp.simulator.kv_links import MAX_PEERS, KvLinks, is_host_port
 from turnout.epp.simulator.measurements import TransferCounters, TransferSnapshot
 from turnout.epp.simulator.sequence import GenerationRequest
 
@@ -25,6 +27,8 @@ PREFILL_SECONDS = 300.0
 """A prefill that takes longer has failed."""
 MAX_ANSWER_BYTES = 2**20
 """An answer of one token is a few hundred bytes."""
+OTHERS = "others"
+"""Who stands for all peers beyond the first 10,000."""
 
 _REMOTE_DECODE = {
     "do_remote_decode": True,
@@ -36,6 +40,15 @@ _REMOTE_DECODE = {
 }
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class PeerTransfers:
+    """What came from one peer; `seconds` is the time of all transfers together."""
+
+    transfers: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
 
 
 class RemotePrefill:
@@ -51,11 +64,16 @@ class RemotePrefill:
         self._bytes_per_block = bytes_per_block
         self._time_scale = time_scale
         self._counters = TransferCounters()
+        self._by_peer: dict[str, PeerTransfers] = {}
         self._session: aiohttp.ClientSession | None = None
 
     def snapshot(self) -> TransferSnapshot | None:
         """Return the transfers so far; None without links."""
         return None if self.links is None else self._counters.snapshot()
+
+    def by_peer(self) -> Mapping[str, PeerTransfers]:
+        """Return the transfers so far by the peer that they came from."""
+        return self._by_peer
 
     async def fetch(self, request: GenerationRequest, prefiller: str, path: str, body: bytes) -> bool:
         """Have `prefiller` compute the prompt of a request that came with this path and body, and wait for its blocks.
@@ -68,8 +86,16 @@ class RemotePrefill:
         size = self._engine.missing_blocks(request) * self._bytes_per_block
         seconds = self.links.link_from(prefiller).seconds(size) * self._time_scale
         await asyncio.sleep(seconds)
-        self._counters.transferred(size, seconds)
+        self._count(prefiller, size, seconds)
         return True
+
+    def _count(self, prefiller: str, size: int, seconds: float) -> None:
+        self._counters.transferred(size, seconds)
+        peer = prefiller if prefiller in self._by_peer or len(self._by_peer) < MAX_PEERS else OTHERS
+        counted = self._by_peer.setdefault(peer, PeerTransfers())
+        counted.transfers += 1
+        counted.bytes += size
+        counted.seconds += seconds
 
     async def close(self) -> None:
         """Close the connections."""

@@ -31,7 +31,8 @@ from turnout.epp.simulator.tokens import generate_words
 from turnout.plugins.disagg.routing_headers import PREFILLER
 
 _COMPLETIONS, _CHAT = "/v1/completions", "/v1/chat/completions"
-_FAULT, _KV_LINKS = "/sim/fault", "/sim/kv-links"
+_FAULT, _KV_LINKS, _KV_TRANSFERS = "/sim/fault", "/sim/kv-links", "/sim/kv-transfers"
+_CONTROLS = frozenset({_FAULT, _KV_LINKS, _KV_TRANSFERS})
 _RESET_AFTER = web.RequestKey("reset_after", int)
 _MAX_LOAD_FORMAT = 16
 
@@ -63,7 +64,7 @@ class SimRoutes:
 
         @web.middleware
         async def show_faults(request: web.Request, handler: _Handler) -> web.StreamResponse:
-            if request.path not in (_FAULT, _KV_LINKS):
+            if request.path not in _CONTROLS:
                 await self._strike(request)
             return await handler(request)
 
@@ -81,6 +82,7 @@ class SimRoutes:
                 web.post("/reset_prefix_cache", self._reset_prefix_cache),
                 web.post(_FAULT, self._set_fault),
                 web.post(_KV_LINKS, self._set_kv_links),
+                web.get(_KV_TRANSFERS, self._kv_transfers),
             ]
         )
         return application
@@ -137,6 +139,9 @@ class SimRoutes:
             raise RequestError(400, "BadRequestError", str(error)) from error
         self._remote.links = links
         return web.Response(body=msgspec.json.encode(links), content_type="application/json")
+
+    async def _kv_transfers(self, _: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(self._remote.by_peer()), content_type="application/json")
 
     async def _generate(self, request: web.Request, parsed: ParsedRequest) -> web.StreamResponse:
         wanted = self._generation_request(parsed)

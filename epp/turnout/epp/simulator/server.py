@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -96,32 +97,35 @@ async def start_sim_server(options: SimServerOptions, *, crash: Callable[[], Non
     return RunningSimServer(options.host, port, runner, engine_task, remote, publisher)
 
 
-async def serve_sim_server(
-    options: SimServerOptions, on_ready: Callable[[RunningSimServer], None] | None = None
+async def serve_sim_servers(
+    several: Sequence[SimServerOptions], on_ready: Callable[[Sequence[RunningSimServer]], None] | None = None
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `on_ready` is called once requests are accepted.
+    """Serve until SIGINT or SIGTERM; `on_ready` is called once all of them accept requests.
 
     Raises:
         OSError: an address cannot be bound.
 
     """
-    server = await start_sim_server(options)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    logger.info("simulated model server %s on %s", options.model, server.url)
-    if on_ready is not None:
-        on_ready(server)
-    waits = [loop.create_task(stop.wait()), loop.create_task(server.wait_failed())]
-    try:
-        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in waits:
-            task.cancel()
-        await server.close()
+    async with contextlib.AsyncExitStack() as stack:
+        servers = []
+        for options in several:
+            servers.append(await start_sim_server(options))
+            stack.push_async_callback(servers[-1].close)
+            logger.info("simulated model server %s on %s", options.model, servers[-1].url)
+        if on_ready is not None:
+            on_ready(servers)
+        waits = [loop.create_task(stop.wait()), *(loop.create_task(server.wait_failed()) for server in servers)]
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in waits:
+                task.cancel()
 
 
 class _StepFollowers:
