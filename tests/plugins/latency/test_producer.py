@@ -438,3 +438,32 @@ def test_it_fits_its_extension_points() -> None:
     check_signatures(PredictedLatencyProducer())
     assert not PredictedLatencyProducer().needs_first_piece
     assert PredictedLatencyProducer(streaming_mode=True).needs_first_piece
+
+
+def test_a_prompt_that_another_endpoint_computes_is_ahead_there_until_its_first_token() -> None:
+    decode, prefill = make_endpoint("d"), make_endpoint("p")
+    producer = PredictedLatencyProducer(streaming_mode=True)
+    idle = produce(producer, STREAM, begun(), [decode, prefill])
+    state = produce(producer, STREAM, begun(), [decode, prefill])
+    producer.pre_request(STREAM, state, decided(decode, ("prefill", prefill)))
+    busy = produce(producer, STREAM, begun(), [decode, prefill])
+    assert at(busy, prefill).ttft_seconds > 1.5 * at(idle, prefill).ttft_seconds
+    assert at(busy, decode).ttft_seconds == pytest.approx(at(idle, decode).ttft_seconds, rel=0.01)
+    state.now = 100.05
+    producer.response_body(STREAM, state, response_of(decode), FIRST)
+    later = produce(producer, STREAM, begun(now=100.05), [decode, prefill])
+    assert at(later, prefill).ttft_seconds == pytest.approx(at(idle, prefill).ttft_seconds, rel=0.3)
+
+
+def test_without_first_pieces_a_request_whose_prompt_was_computed_elsewhere_teaches_nothing() -> None:
+    decode, prefill = make_endpoint("d"), make_endpoint("p")
+    producer = PredictedLatencyProducer()
+    idle = produce(producer, STREAM, begun(), [decode, prefill])
+    for second in range(20):
+        state = produce(producer, STREAM, begun(now=200.0 + second), [decode, prefill])
+        producer.pre_request(STREAM, state, decided(decode, ("prefill", prefill)))
+        state.now += 30.0
+        producer.response_complete(STREAM, state, ended(decode))
+    after = produce(producer, STREAM, begun(now=1_000.0), [decode, prefill])
+    for endpoint in (decode, prefill):
+        assert at(after, endpoint).ttft_seconds == pytest.approx(at(idle, endpoint).ttft_seconds)
