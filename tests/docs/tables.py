@@ -118,7 +118,9 @@ def _parameter_rows(model: type[BaseModel], defaults: Mapping[str, object]) -> I
 
 
 def _rows_of(path: str, shape: Shape, schema: Shape, default: object, *, required: bool) -> Iterable[Row]:
-    yield (f"`{path}`", _kind(shape, schema), "required" if required else _shown(default))
+    # What a mapping must have may have a value where the whole mapping is left out.
+    must = "required" if default is None else f"{_shown(default)}, required in a mapping that is given"
+    yield (f"`{path}`", _kind(shape, schema), must if required else _shown(default))
     items = shape.get("items")
     inner = _resolved(items, schema) if isinstance(items, Mapping) else _where_given(shape, schema)
     properties, needed = inner.get("properties"), inner.get("required", ())
@@ -157,8 +159,9 @@ def _kind(shape: Shape, schema: Shape) -> str:
         return " or ".join(f"`{word}`" for word in words)
     if "const" in shape:
         return f"`{shape['const']}`"
-    if shape.get("format") == "go-duration":
-        return "duration"
+    form = shape.get("format")
+    if form in ("go-duration", "quantity"):
+        return str(form).removeprefix("go-")
     items = shape.get("items")
     if isinstance(items, Mapping):
         return f"list of {_kind(_resolved(items, schema), schema)}"

@@ -46,6 +46,11 @@ GPUS = json.loads(encoded(PAIR))["gpus"]
         pytest.param(changed(pairs=pairs({"b": 2})), "one pair for each two GPUs", id="a pair with a stranger"),
         pytest.param(changed(pairs=pairs({"a": 1, "b": 0})), "one pair for each two GPUs", id="a pair backwards"),
         pytest.param(changed(pairs=pairs({"nvlinks": 0})), "is 'NV1' with 0 NVLinks", id="NVLinks that are none"),
+        pytest.param(
+            changed(pairs=pairs({"nvlinks": 5, "link": "NV5"})),
+            "GPU 0 to GPU 1 has 5 NVLinks, more than one of them has up",
+            id="more NVLinks than a GPU has",
+        ),
         pytest.param(changed(pairs=pairs({"level": "NEAR"})), "Invalid enum value", id="no level"),
         pytest.param(changed(pairs=pairs({"bytes_per_second": -1})), ">= 0", id="slower than nothing"),
         pytest.param(

@@ -28,6 +28,7 @@ from turnout.plugins.topology.machine import (
     Power,
     Process,
 )
+from turnout.plugins.topology.throttling import reasons
 
 _LEVELS: Mapping[int, Level] = {
     pynvml.NVML_TOPOLOGY_INTERNAL: "PIX",  # two GPUs on one board: its switch is between them
@@ -36,12 +37,6 @@ _LEVELS: Mapping[int, Level] = {
     pynvml.NVML_TOPOLOGY_HOSTBRIDGE: "PHB",
     pynvml.NVML_TOPOLOGY_NODE: "NODE",
     pynvml.NVML_TOPOLOGY_SYSTEM: "SYS",
-}
-_THROTTLES: Mapping[str, int] = {
-    "power": pynvml.nvmlClocksEventReasonSwPowerCap | pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown,
-    "thermal": pynvml.nvmlClocksEventReasonSwThermalSlowdown | pynvml.nvmlClocksThrottleReasonHwThermalSlowdown,
-    # On its own: heat, an external power brake or a voltage that is too low, the board does not say which.
-    "hardware": pynvml.nvmlClocksThrottleReasonHwSlowdown,
 }
 _WORD_BITS = 64
 _WORDS = MAX_CPUS // _WORD_BITS
@@ -237,7 +232,7 @@ class _OneGpu:
         bits = calls.ask("what slows its clocks", newer, handle, absent=NOT_SUPPORTED)
         if bits is None:
             bits = calls.ask("what slows its clocks", pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle)
-        return None if bits is None else tuple(name for name, mask in _THROTTLES.items() if bits & mask)
+        return None if bits is None else reasons(bits)
 
     def _processes(self) -> tuple[Process, ...]:
         found = self.calls.ask("the processes", pynvml.nvmlDeviceGetComputeRunningProcesses, self.handle) or []

@@ -103,10 +103,12 @@ class Feed(Generic[T]):
         yield GaugeReading("feed_written_timestamp_seconds", written, self._dated, labels)
         yield CounterReading("feed_failures_total", "Looks at a feed that gave no good value.", self._failures, labels)
 
-    async def run(self) -> None:
-        """Looks again and again, until cancelled."""
+    async def run(self, looked: Callable[[], None] | None = None) -> None:
+        """Looks again and again, until cancelled; ``looked`` is called after each look."""
         while True:
             await self.refresh()
+            if looked is not None:
+                looked()
             await asyncio.sleep(self._pause())
 
     async def refresh(self) -> None:

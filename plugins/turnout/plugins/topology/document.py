@@ -50,6 +50,9 @@ def _check_consistent(machine: Machine) -> None:
             raise ValueError(f"GPU {gpu.index} is on socket {gpu.socket}, which is not listed")
         if any(link.peer_gpu == gpu.index for link in gpu.nvlinks):
             raise ValueError(f"GPU {gpu.index} has an NVLink to itself")
+    active = {gpu.index: sum(link.active for link in gpu.nvlinks) for gpu in machine.gpus}
     for pair in machine.pairs:
+        if pair.nvlinks > min(active[pair.a], active[pair.b]):
+            raise ValueError(f"GPU {pair.a} to GPU {pair.b} has {pair.nvlinks} NVLinks, more than one of them has up")
         if (pair.nvlinks > 0) != pair.link.startswith("NV"):
             raise ValueError(f"GPU {pair.a} to GPU {pair.b} is {pair.link!r} with {pair.nvlinks} NVLinks")

@@ -1,10 +1,11 @@
 """The place of an endpoint by its labels: host, rack, zone and region."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from turnout.framework import Endpoint
+from turnout.plugins.topology.keys import Place, Reach
 
 Level: TypeAlias = Literal["host", "rack", "zone", "region"]
 LEVELS: Sequence[Level] = ("host", "rack", "zone", "region")
@@ -27,3 +28,36 @@ class PlaceLabels:
             if value and value == other.labels.get(label):
                 return place
         return None
+
+    def place(self, labels: Mapping[str, str]) -> Place:
+        """What the labels say."""
+        found = (labels.get(label, "") for label in (self.host, self.rack, self.zone, self.region))
+        return Place(*found)
+
+
+def reach_between(one: Place, other: Place) -> Reach | None:
+    """What two places share: the nearest level of the same name, unless a wider one is known to differ.
+
+    Racks of two zones may have one name, and so may hosts. None if one of the two is unknown altogether.
+    """
+    if not (is_known(one) and is_known(other)):
+        return None
+    reach = Reach.APART
+    for level, mine, its in reversed([*zip(_REACHES, _levels(one), _levels(other), strict=True)]):
+        if mine and its and mine != its:
+            return reach
+        if mine and mine == its:
+            reach = level
+    return reach
+
+
+def is_known(place: Place) -> bool:
+    """Whether anything is known of it."""
+    return any(_levels(place))
+
+
+_REACHES = (Reach.NODE, Reach.RACK, Reach.ZONE, Reach.REGION)
+
+
+def _levels(place: Place) -> tuple[str, str, str, str]:
+    return place.host, place.rack, place.zone, place.region
