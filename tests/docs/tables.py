@@ -69,6 +69,8 @@ from turnout.plugins.sla.tracker import SlaTracker
 from turnout.plugins.strategies.adaptive import AdaptiveOrderingPolicy
 from turnout.plugins.token_fairness.token_fairness import TokenFairnessPolicy
 from turnout.plugins.tokens.producer import TokenizerFiles, TokenProducer, VllmRenderer
+from turnout.plugins.topology.topology_filter import TopologyFilter
+from turnout.plugins.topology.topology_scorer import GpuTopologyScorer
 
 Row = Sequence[str]
 Shape = Mapping[str, object]
@@ -268,6 +270,8 @@ def _read_at_a_scrape() -> CollectorRegistry:
         "tenants": TokenFairnessPolicy(),
         "prices": ExpectedCostProducer(),
         "budget": _spent_budget(),
+        "rules": TopologyFilter("nvlink", mode="preferred"),
+        "ways": GpuTopologyScorer(),
     }
     registry.register(PluginReadings("", lambda: plugins, str, _unexpected))
     return registry

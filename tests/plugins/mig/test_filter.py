@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from plugins.generated import endpoint_lists
-from turnout.framework import Endpoint
+from plugins.generated import decided, endpoint_lists
+from turnout.framework import CounterReading, Endpoint
 from turnout.framework.testing import check_filter, make_endpoint, make_request, make_state
 from turnout.plugins.mig.filter import MAX_LAYOUTS, MigFilter
 
@@ -39,6 +39,25 @@ def kept(plugin: MigFilter, pool: list[Endpoint]) -> list[str]:
 )
 def test_endpoints_with_a_slice_that_fits_are_kept(parameters: dict[str, Any], expected: list[str]) -> None:
     assert kept(MigFilter(**parameters), POOL) == expected
+
+
+def test_a_wish_that_the_destination_does_not_meet_is_counted() -> None:
+    plugin = MigFilter(min_compute_slices=4, whole_gpus=False, mode="preferred")
+    for pool in (POOL, [*POOL, make_endpoint("full", labels={"mig-config": "7g.80gb:1"})]):
+        state = make_state()
+        found = plugin.filter(make_request(), state, pool)
+        plugin.pre_request(make_request(), state, decided(found[-1]))
+    (reading,) = plugin.readings()
+    assert isinstance(reading, CounterReading)
+    assert (reading.name, reading.labels, reading.value) == (
+        "topology_violations_total",
+        {"rule": "mig_profile"},
+        1,
+    )
+
+
+def test_what_is_demanded_is_never_violated() -> None:
+    assert list(MigFilter(mode="strict").readings()) == []
 
 
 def test_a_label_that_makes_no_sense_is_a_finding() -> None:

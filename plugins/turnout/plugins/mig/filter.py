@@ -1,16 +1,19 @@
 """Keeps endpoints whose MIG slices are what a profile is for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
-from turnout.framework import CycleState, Diagnosis, Endpoint, Finding, InferenceRequest
+from turnout.framework import CycleState, Diagnosis, Endpoint, Finding, InferenceRequest, Reading, SchedulingResult
 from turnout.plugins.mig.layout import parse_layout
 from turnout.plugins.mig.profiles import MigProfile, profile_named
+from turnout.plugins.violations import Violations
 
 Mode: TypeAlias = Literal["strict", "preferred"]
 
 MAX_LAYOUTS = 1024
 """Different labels that are remembered; a pool has a handful."""
+
+RULE = "mig_profile"
 
 
 class MigFilter:
@@ -19,7 +22,8 @@ class MigFilter:
 
     An endpoint's slices are in its ``label``, such as ``1g.5gb:7,2g.10gb:3``. Without the label it runs on whole GPUs,
     and is kept unless ``whole_gpus`` is false. One whose label makes no sense is not kept, and is a finding. With
-    ``mode: preferred`` all are kept where none fits.
+    ``mode: preferred`` all are kept where none fits; ``topology_violations_total`` counts it if the request is sent to
+    one of those.
 
     Raises:
         ValueError: a profile is one that no GPU has, or a number is out of its range.
@@ -43,11 +47,23 @@ class MigFilter:
         self._whole = whole_gpus
         self._prefers = mode == "preferred"
         self._label = label
+        self._violations = Violations([RULE] if self._prefers else [])
         self._layouts: dict[str, Mapping[MigProfile, int] | str] = {}
 
     def filter(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         found = [endpoint for endpoint in endpoints if self._fits(endpoint)]
-        return found if found or not self._prefers else endpoints
+        if found or not self._prefers:
+            return found
+        self._violations.dropped(state, [RULE], endpoints)
+        return endpoints
+
+    def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> None:
+        """Counts a request that goes to an endpoint that does not fit."""
+        self._violations.dispatched(state, result)
+
+    def readings(self) -> Iterable[Reading]:
+        """Requests without a slice that fits; none with ``mode: strict``."""
+        return self._violations.readings()
 
     def _fits(self, endpoint: Endpoint) -> bool:
         label = endpoint.labels.get(self._label)

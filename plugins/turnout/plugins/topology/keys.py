@@ -1,13 +1,19 @@
 """What is known of where endpoints run, and how fast data goes from one to another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
-from turnout.framework import KeyFamily
+from turnout.framework import KeyFamily, Quantity
 
 DEFAULT_PRODUCER = "topology-producer"
+
+KV_BYTES_PER_TOKEN = Quantity(131_072)
+"""Llama-3.1-8B in BF16: 2 (keys and values) x 32 layers x 8 KV heads x 128 x 2 bytes."""
+
+NO_MODELS: Mapping[str, Quantity] = MappingProxyType({})
 
 
 class Reach(IntEnum):
@@ -93,6 +99,37 @@ class GpuState:
     power: float | None = None
     throttled: frozenset[str] | None = None
     lost: bool = False
+
+
+class KvTransfer:
+    """How much the KV cache of a prompt is, and how long it takes on its way to another endpoint.
+
+    A token has ``bytes_per_token``, over all layers and the whole tensor-parallel group; those of the models in
+    ``by_model`` have their own.
+
+    Raises:
+        ValueError: a number of bytes is 0.
+    """
+
+    __slots__ = ("_by_model", "_bytes_per_token")
+
+    def __init__(
+        self, bytes_per_token: Quantity = KV_BYTES_PER_TOKEN, by_model: Mapping[str, Quantity] = NO_MODELS
+    ) -> None:
+        for model, size in {"": bytes_per_token, **by_model}.items():
+            if size < 1:
+                named = f"bytes_per_token of {model}" if model else "bytes_per_token"
+                raise ValueError(f"{named} must be at least 1, got {size}")
+        self._bytes_per_token = bytes_per_token
+        self._by_model = dict(by_model)
+
+    def size(self, tokens: int, model: str = "") -> int:
+        """The bytes of so many tokens."""
+        return tokens * self._by_model.get(model, self._bytes_per_token)
+
+    def seconds(self, route: Route, tokens: int, model: str = "") -> float:
+        """How long they take; 0 if there are none, for nothing is sent then."""
+        return route.seconds(self.size(tokens, model)) if tokens > 0 else 0.0
 
 
 Routes: TypeAlias = Callable[[str], Route | None]
