@@ -25,6 +25,7 @@ from .report import as_json, table
 from .scraping import idle_scraping
 from .streams import open_streams
 from .throughput import throughput
+from .topology import topology_scoring
 
 CASES: Mapping[str, Run] = {
     "cycle": one_cycle,
@@ -32,6 +33,7 @@ CASES: Mapping[str, Run] = {
     "prefix": prefix_producer,
     "precise": precise_producer,
     "predictions": latency_predictions,
+    "topology": topology_scoring,
     "parse": body_parsing,
     "latency": added_latency,
     "throughput": throughput,

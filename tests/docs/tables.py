@@ -53,6 +53,7 @@ from turnout.framework import (
     SchedulingResult,
     Termination,
     Usage,
+    WallClock,
 )
 from turnout.plugins.autoscaling.advisor import AutoscalingAdvisor
 from turnout.plugins.cost.budget import CostBudget
@@ -60,6 +61,7 @@ from turnout.plugins.cost.producer import ExpectedCostProducer
 from turnout.plugins.disagg.keys import DISAGG_DECISION
 from turnout.plugins.disagg.predicted_time import PREDICTED_TIME, PredictedTimePdDecider
 from turnout.plugins.fairness.program_aware import ProgramAwareFairness
+from turnout.plugins.feeds.source import FeedSource
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
 from turnout.plugins.inflight_load.token_load_producer import TokenLoadProducer
 from turnout.plugins.latency.producer import PredictedLatencyProducer
@@ -72,6 +74,12 @@ from turnout.plugins.sla.tracker import SlaTracker
 from turnout.plugins.strategies.adaptive import AdaptiveOrderingPolicy
 from turnout.plugins.token_fairness.token_fairness import TokenFairnessPolicy
 from turnout.plugins.tokens.producer import TokenizerFiles, TokenProducer, VllmRenderer
+from turnout.plugins.topology.document import encoded
+from turnout.plugins.topology.machine import Gpu, Machine, Memory
+from turnout.plugins.topology.per_host import HostPages
+from turnout.plugins.topology.producer import TopologyProducer
+from turnout.plugins.topology.topology_filter import TopologyFilter
+from turnout.plugins.topology.topology_scorer import GpuTopologyScorer
 
 Row = Sequence[str]
 Shape = Mapping[str, object]
@@ -272,6 +280,9 @@ def _read_at_a_scrape() -> CollectorRegistry:
         "tenants": TokenFairnessPolicy(),
         "prices": ExpectedCostProducer(),
         "budget": _spent_budget(),
+        "rules": TopologyFilter("nvlink", mode="preferred"),
+        "ways": GpuTopologyScorer(),
+        "topology": _known_topology(),
     }
     registry.register(PluginReadings("", lambda: plugins, str, _unexpected))
     return registry
@@ -362,6 +373,18 @@ def _spent_budget() -> CostBudget:
     budget.response_complete(InferenceRequest("r"), state, Completion(result.endpoint, Termination.NATURAL))
     budget.admit_decision(InferenceRequest("r"), state, result)
     return budget
+
+
+def _known_topology() -> TopologyProducer:
+    memory = Memory(total=1, used=0, free=1)
+    machine = Machine(node="n", read_at="t", gpus=(Gpu(index=0, memory=memory, utilization=0.5),))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "topology.json"
+        file.write_bytes(encoded(machine))
+        clock = WallClock(file.stat().st_mtime)
+        producer = TopologyProducer(clock, FeedSource(file=str(file)), agents=HostPages("http://{host}/"))
+    producer.endpoints_changed([Endpoint("e", "10.0.0.1", 1, {"kubernetes.io/hostname": "n"})])
+    return producer
 
 
 def _dispatched() -> tuple[CycleState, SchedulingResult]:

@@ -30,7 +30,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(answer: Answer) -> AsyncIterator[Server]:
+async def serving(answer: Answer, host: str = "127.0.0.1") -> AsyncIterator[Server]:
     """A server that runs as long as the block."""
     server = Server(answer)
 
@@ -43,7 +43,7 @@ async def serving(answer: Answer) -> AsyncIterator[Server]:
     application.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.05)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, host, 0)
     await site.start()
     server.port = runner.addresses[0][1]
     try:

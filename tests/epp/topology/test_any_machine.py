@@ -5,12 +5,18 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 
 from epp.topology.machines import THIS_MACHINE
+from turnout.framework import WallClock
+from turnout.framework.testing import make_endpoint
+from turnout.plugins.feeds.source import FeedSource
 from turnout.plugins.topology.document import encoded, parse
+from turnout.plugins.topology.keys import Reach
 from turnout.plugins.topology.machine import LEVELS, Machine
+from turnout.plugins.topology.producer import TopologyProducer
 
 
 @pytest.fixture
@@ -65,3 +71,30 @@ def test_what_the_command_prints_is_read_unchanged(any_machine: str, printed_by:
     machine = parse(printed.encode())
     assert json.loads(encoded(machine)) == json.loads(printed)
     assert machine.node == "worker-7"
+
+
+def test_the_document_feeds_the_data_layer_unchanged(
+    any_machine: str, printed_by: Callable[..., str], machine: Machine, tmp_path: Path
+) -> None:
+    file = tmp_path / "topology.json"
+    file.write_text(printed_by(any_machine, "--json"))
+    producer = TopologyProducer(WallClock(file.stat().st_mtime), FeedSource(file=str(file)))
+    names = {gpu.index: f"on-gpu-{gpu.index}" for gpu in machine.gpus}
+    labels = {index: {"kubernetes.io/hostname": "worker-7", "turnout/gpus": str(index)} for index in names}
+    pool = [make_endpoint(name, labels=labels[index]) for index, name in names.items()]
+    producer.endpoints_changed(pool)
+    sliced = {gpu.index for gpu in machine.gpus if any(one.profile for one in gpu.mig_instances)}
+    for pair in machine.pairs:
+        route = producer.routes(f"default/{names[pair.a]}")(f"default/{names[pair.b]}")
+        assert route is not None
+        if not sliced & {pair.a, pair.b}:
+            assert (route.reach is Reach.NVLINK) == (pair.nvlinks > 0)
+            assert route.bytes_per_second == (pair.bytes_per_second or route.bytes_per_second)
+            assert route.measured == (pair.bytes_per_second is not None) or pair.link == "?"
+        else:
+            assert route.reach is not Reach.NVLINK
+    for gpu in machine.gpus:
+        state = producer.state(f"default/{names[gpu.index]}", 1.0)
+        assert state is not None
+        assert (state.lost, state.utilization) == (gpu.lost, gpu.utilization)
+    assert [finding.cause for finding in producer.diagnose(pool, 1.0).findings] == []

@@ -155,6 +155,10 @@ def test_free_memory_that_is_not_known(unknown: Unknown, expected: list[float]) 
     weights = HeadroomWeights(0.0, 1.0, 0.0)
     plugin = GpuHeadroomScorer("spread", weights, min_free_memory=Quantity(1), unknown=unknown)
     assert scores(plugin, EMPTY, GpuState(utilization=0.0), None) == expected
+    # The slice fits, but whether it is full is not known.
+    least = Quantity(20_000_000_000)
+    plugin = GpuHeadroomScorer("spread", FIT_ONLY, min_memory=least, min_free_memory=Quantity(1), unknown=unknown)
+    assert scores(plugin, sliced("2g.20gb")) == expected[-1:]
 
 
 def test_without_any_topology_all_are_as_good() -> None:

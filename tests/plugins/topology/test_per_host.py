@@ -99,6 +99,28 @@ async def test_a_host_that_does_not_answer_holds_nobody_up() -> None:
         assert feeds.counts(asyncio.get_running_loop().time())["missing"] == 1
 
 
+async def test_so_many_hosts_are_asked_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(per_host, "MAX_AT_ONCE", 2)
+    looked, together = Looked(), [0]
+    two = asyncio.Barrier(2)
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        together.append(together[-1] + 1)
+        # Both of a pair are here before either goes.
+        async with asyncio.timeout(10):
+            await two.wait()
+        together.append(together[-1] - 1)
+        return web.Response(body=b"1")
+
+    hosts = [(Endpoint(f"e{last}", f"127.0.0.{last}", 1), "") for last in range(1, 7)]
+    async with (
+        serving(answer, "0.0.0.0") as server,
+        following(f"http://{{address}}:{server.port}/", hosts, looked) as feeds,
+    ):
+        await looked.until(lambda: all(feeds.value(endpoint.name) for endpoint, _ in hosts))
+    assert max(together) == 2
+
+
 async def test_what_is_wrong_is_told_of_one_endpoint_of_the_host() -> None:
     looked = Looked()
     hosts = [(make_endpoint(name), "localhost") for name in "ab"]

@@ -42,7 +42,11 @@ RACK = Route(Reach.RACK, 1e9, 0.0)
         pytest.param("same-socket", LABELS_ONLY, UNKNOWN, id="same socket: labels know no sockets"),
         pytest.param("same-socket", RACK, BREAKS, id="same socket: labels know that it is another node"),
         pytest.param("nvlink", NVLINK, MEETS, id="NVLink: it is"),
+        pytest.param(
+            "same-socket", replace(NVLINK, measured=False), UNKNOWN, id="same socket: labels know of NVLink only"
+        ),
         pytest.param("nvlink", SOCKET, BREAKS, id="NVLink: the same socket, over PCIe"),
+        pytest.param("nvlink", replace(SOCKET, measured=False), BREAKS, id="NVLink: who knows sockets knows NVLink"),
         pytest.param("nvlink", LABELS_ONLY, UNKNOWN, id="NVLink: labels do not know"),
         pytest.param("nvlink", replace(NVLINK, measured=False), MEETS, id="NVLink: assumed of a label"),
         pytest.param("nvlink", RACK, BREAKS, id="NVLink: another node"),

@@ -94,11 +94,12 @@ def test_where_all_is_cached_the_way_does_not_matter(stage: Stage) -> None:
     assert scores(plugin, state, ["near", "dark"]) == [1.0, 1.0]
 
 
-def test_models_have_their_own_bytes_for_each_token() -> None:
+@pytest.mark.parametrize("stage", ["decode", "prefill"])
+def test_models_have_their_own_bytes_for_each_token(stage: Stage) -> None:
     plugin = GpuTopologyScorer(
         TRANSFER_ONLY, bytes_per_token=BYTES, bytes_per_token_by_model={"large": Quantity(3_000)}
     )
-    state, pool = with_peer({"a": way(MB / 0.05)}), [make_endpoint("a")]
+    state, pool = with_peer({"a": way(MB / 0.05)}, stage), [make_endpoint("a")]
     assert plugin.score(make_request(model="m"), state, pool) == pytest.approx([0.5])
     assert plugin.score(make_request(model="large"), state, pool) == pytest.approx([0.25])
 
@@ -183,6 +184,13 @@ def test_a_score_does_not_depend_on_who_else_is_a_candidate(case: tuple[CycleSta
 # --- what was expected of dispatched requests ------------------------------------------------------------
 
 
+def to_itself() -> CycleState:
+    """A topology that knows a way from an endpoint to itself."""
+    state = with_peer({})
+    state.write(TOPOLOGY.of(""), KnownTopology(ways={("default/a", "default/a"): way(1e9)}))
+    return state
+
+
 def predicted(plugin: GpuTopologyScorer) -> Histogram:
     (reading,) = plugin.readings()
     assert isinstance(reading, HistogramReading)
@@ -204,7 +212,7 @@ def test_the_expected_transfer_of_a_dispatched_request_is_measured_by_what_its_d
     [
         pytest.param(with_peer({"a": way(1e9)}), [], id="one endpoint does it all"),
         pytest.param(with_peer({"a": way(1e9)}), [("encode", PEER)], id="the other one encodes"),
-        pytest.param(with_peer({"a": way(1e9)}), [("prefill", make_endpoint("a"))], id="both are one"),
+        pytest.param(to_itself(), [("prefill", make_endpoint("a"))], id="both are one"),
         pytest.param(with_peer({}), [("prefill", PEER)], id="a way that nobody knows"),
         pytest.param(make_state(), [("prefill", PEER)], id="no topology"),
     ],

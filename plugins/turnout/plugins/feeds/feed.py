@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -103,10 +104,14 @@ class Feed(Generic[T]):
         yield GaugeReading("feed_written_timestamp_seconds", written, self._dated, labels)
         yield CounterReading("feed_failures_total", "Looks at a feed that gave no good value.", self._failures, labels)
 
-    async def run(self, looked: Callable[[], None] | None = None) -> None:
-        """Looks again and again, until cancelled; ``looked`` is called after each look."""
+    async def run(self, looked: Callable[[], None] | None = None, turns: asyncio.Semaphore | None = None) -> None:
+        """Looks again and again, until cancelled; ``looked`` is called after each look.
+
+        Feeds that share ``turns`` look at most so many at a time.
+        """
         while True:
-            await self.refresh()
+            async with turns or nullcontext():
+                await self.refresh()
             if looked is not None:
                 looked()
             await asyncio.sleep(self._pause())

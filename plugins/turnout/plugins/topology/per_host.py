@@ -15,6 +15,8 @@ from turnout.plugins.feeds.source import FeedSource
 T = TypeVar("T")
 
 MAX_HOSTS = 4_096
+MAX_AT_ONCE = 128
+"""Hosts that are asked at the same time: each takes a socket, and one that hangs its whole timeout."""
 
 # A DNS name: a label must not lead to another path or server than the one that is meant.
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", re.ASCII)
@@ -78,6 +80,7 @@ class HostFeeds(Generic[T]):
         self._by_endpoint: dict[str, Feed[T]] = {}
         self._left_out = 0
         self._membership = asyncio.Event()
+        self._turns = asyncio.Semaphore(MAX_AT_ONCE)
 
     def follow(self, hosts: Iterable[tuple[Endpoint, str]]) -> None:
         """From now on these endpoints, on hosts with these names, are all there are."""
@@ -131,7 +134,7 @@ class HostFeeds(Generic[T]):
                 for feed in asking.keys() - wanted.keys():
                     asking.pop(feed).cancel()
                 for feed in wanted.keys() - asking.keys():
-                    asking[feed] = tasks.create_task(feed.run(partial(self._looked, wanted[feed])))
+                    asking[feed] = tasks.create_task(feed.run(partial(self._looked, wanted[feed]), self._turns))
                 await self._membership.wait()
 
     def _feed(self, source: FeedSource) -> Feed[T]:

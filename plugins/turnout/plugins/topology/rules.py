@@ -42,8 +42,9 @@ def within(locality: Locality) -> RouteRule:
 
 
 def _unless_measured(route: Route) -> Verdict:
-    """Labels tell that two endpoints are on one node, but not how the GPUs of this node reach each other."""
-    return UNKNOWN if route.reach <= Reach.NODE and not route.measured else BREAKS
+    """Labels tell that two endpoints are on one node, perhaps one with NVLink, but not who is at which socket."""
+    by_labels = route.reach in (Reach.NVLINK, Reach.NODE) and not route.measured
+    return UNKNOWN if by_labels else BREAKS
 
 
 def at_least_as_fast(bytes_per_second: float) -> RouteRule:
