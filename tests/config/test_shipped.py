@@ -10,6 +10,7 @@ NAMES = [
     "bursts",
     "cost-first",
     "default",
+    "disaggregated",
     "green",
     "llm-d-default",
     "load-only",
