@@ -335,13 +335,13 @@ def predicting(ttft_ms: float) -> Answer:
     return answer
 
 
-async def served(producer: PredictedLatencyProducer, endpoint: Endpoint) -> CycleState:
-    """One request, from its arrival to its end."""
+async def served(producer: PredictedLatencyProducer, endpoint: Endpoint, *others: tuple[str, Endpoint]) -> CycleState:
+    """One request, from its arrival to its end; ``others`` were picked by other profiles."""
     state = begun()
     await producer.produce(STREAM, state, [endpoint, make_endpoint("another")])
-    producer.pre_request(STREAM, state, decided(endpoint))
+    producer.pre_request(STREAM, state, decided(endpoint, *others))
     kept = state.read(PREDICTIONS)
-    assert set(kept) == {endpoint.name}
+    assert set(kept) == {endpoint.name, *(other.name for _, other in others)}
     state.now += 0.5
     producer.response_body(STREAM, state, response_of(endpoint), FIRST)
     state.now += 1.0
@@ -377,6 +377,16 @@ async def test_what_a_server_predicts_is_published_and_what_happened_is_learnt_h
     assert observations(producer) == {"ttft": 1, "tpot": 1}
     waiting = [each for each in producer.readings() if each.name == "latency_predictor_samples_waiting"]
     assert [each.value for each in waiting] == [2]  # type: ignore[union-attr]
+
+
+async def test_servers_are_not_told_the_first_token_of_a_prompt_that_another_endpoint_computed() -> None:
+    async with serving(predicting(321.0)) as server:
+        producer = PredictedLatencyProducer(training_server=server.url)
+        await served(producer, make_endpoint(), ("prefill", make_endpoint("another")))
+        await stop(producer)
+    waiting = [each for each in producer.readings() if each.name == "latency_predictor_samples_waiting"]
+    assert [each.value for each in waiting] == [1]  # type: ignore[union-attr]
+    assert observations(producer) == {"ttft": 1, "tpot": 1}
 
 
 async def test_without_an_answer_the_prediction_of_this_process_stands_in() -> None:

@@ -223,7 +223,7 @@ class PredictedLatencyProducer:
         context = state.get(PROMPT, Prompt()).tokens + tokens / 2
         run = Run(number, site, row, context, state.now, prefill)
         run.begin(tokens, shows_first_token=request.stream and self._sees_bodies)
-        if self._servers is not None and prefill is None:
+        if self._servers is not None:
             served = None if published is row.prediction else published
             shape = self._shape(request, state, [endpoint])
             run.followed = self._servers.dispatched(shape, endpoint, served, row.load_seconds)
@@ -261,7 +261,8 @@ class PredictedLatencyProducer:
         now = state.now
         if run.first_token_at is None and chunk.data:
             run.first_token(self._predictor, now)
-            if self._servers is not None and run.followed is not None:
+            # What servers know of an endpoint would not tell that another one's prompt is in the time.
+            if self._servers is not None and run.followed is not None and run.prefill is None:
                 self._servers.saw_ttft(run.followed, now - run.sent_at)
             self._judge(request, "ttft", self._promised(request)[0], now - request.received_at)
         run.events += chunk.data.count(_EVENT)

@@ -77,7 +77,6 @@ def blind(_: Path) -> str:
 
 def at_random(_: Path) -> str:
     """Any endpoint of the role, whatever is known of it."""
-    handler = next(plugin for plugin in _shipped()["plugins"] if plugin["type"] == "disagg-profile-handler")
     kinds = ("prefill-filter", "decode-filter", "random-picker")
     profiles = [
         {"name": role, "plugins": [{"pluginRef": f"{role}-filter"}, {"pluginRef": "random-picker"}]}
@@ -87,7 +86,7 @@ def at_random(_: Path) -> str:
         "apiVersion": "turnout/v1",
         "kind": "EndpointPickerConfig",
         "plugins": [
-            {"type": handler["type"], "parameters": {"stageOrder": "prefill-first"}},
+            {"type": "disagg-profile-handler", "parameters": {"stageOrder": "prefill-first"}},
             *({"type": kind} for kind in kinds),
         ],
         "schedulingProfiles": profiles,

@@ -48,7 +48,8 @@ async def tell_links(urls: Sequence[str]) -> None:
     async with aiohttp.ClientSession(raise_for_status=True) as session:
         for url, seat in zip(urls, POOL, strict=True):
             if seat.role == "decode":
-                await session.post(f"{url}/sim/kv-links", data=msgspec.json.encode(links_to(seat, known)))
+                async with session.post(f"{url}/sim/kv-links", data=msgspec.json.encode(links_to(seat, known))):
+                    pass
 
 
 async def read_transfers(urls: Sequence[str]) -> Transfers:
