@@ -10,6 +10,7 @@ NAMES = [
     "bursts",
     "cost-first",
     "default",
+    "gang",
     "green",
     "llm-d-default",
     "load-only",

@@ -65,7 +65,7 @@ def test_the_best_of_each_are_picked_and_the_request_goes_to_the_last_member() -
     result = scheduled(handler, asking(), pool, 0.0)
     assert names_of(handler, result) == ["p2", "d2"]
     assert (result.primary, result.endpoint.name) == ("decode", "default/d2")
-    assert [len(profile.scored) for profile in result.profiles.values()] == [4, 4]
+    assert [len(profile.scored) for profile in result.profiles.values()] == [4, 1]  # nobody else is a fallback
     assert result.reasons == (
         "gang of prefill, decode: scores add up to 2.000",
         "prefill at default/p2",

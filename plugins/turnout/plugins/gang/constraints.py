@@ -66,10 +66,11 @@ class TiedEndpoints:
         """The endpoint's values of the facets; None if it lacks one, or one is empty."""
         if not facets:
             return ()
-        if (name, facets) not in self._keys:
-            values = tuple(self._value(name, facet) for facet in facets)
-            self._keys[name, facets] = values if all(values) else None
-        return self._keys[name, facets]
+        asked = (name, facets)
+        if asked not in self._keys:
+            values = tuple([self._value(name, facet) for facet in facets])
+            self._keys[asked] = values if all(values) else None
+        return self._keys[asked]
 
     def joined(self, one: int, name: str, other: int, other_name: str) -> bool:
         """Whether the way between the two is fast enough, and hosts of one name are one host where that is asked."""

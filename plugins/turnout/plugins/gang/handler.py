@@ -150,10 +150,18 @@ class GangProfileHandler:
             self._outcomes[NONE_FREE] += 1
             raise NoEndpointsError(self._shape.primary, self._name)
         profiles = {
-            result.profile: ProfileResult(result.profile, tuple(endpoints[name] for name in names), result.scored)
+            result.profile: self._decided(result, tuple(endpoints[name] for name in names))
             for result, names in zip(found, best.gang, strict=True)
         }
         return SchedulingResult(self._shape.primary, profiles, reasons=self._reasons(sizes, best))
+
+    def _decided(self, result: ProfileResult, picked: tuple[Endpoint, ...]) -> ProfileResult:
+        scored = result.scored
+        if result.profile == self._shape.primary:
+            # The candidates of the primary profile may become fallbacks of the destination: only members can.
+            names = {endpoint.name for endpoint in picked}
+            scored = tuple(candidate for candidate in scored if candidate.endpoint.name in names)
+        return ProfileResult(result.profile, picked, scored)
 
     def _result(self, outcome: ProfileOutcome) -> ProfileResult:
         if isinstance(outcome, NoEndpointsError):
@@ -165,7 +173,7 @@ class GangProfileHandler:
         candidates = [
             Candidate(endpoint.name, score)
             for endpoint, score in result.scored
-            if self._books.has_room(endpoint.name, own) and member.matches(endpoint)
+            if member.matches(endpoint) and self._books.has_room(endpoint.name, own)
         ]
         return Role(size, candidates)
 

@@ -56,7 +56,7 @@ class Member:
 
     def matches(self, endpoint: Endpoint) -> bool:
         """Whether the endpoint has the labels."""
-        return all(endpoint.labels.get(label) == value for label, value in self.match_labels.items())
+        return self.match_labels.items() <= endpoint.labels.items()
 
 
 @dataclass(frozen=True, slots=True)

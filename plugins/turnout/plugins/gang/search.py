@@ -211,11 +211,16 @@ class _Search:
     def _shelved(self, role: int, facets: tuple[str, ...]) -> dict[Key, _Shelf]:
         found = self._shelves.get((role, facets))
         if found is None:
-            found = self._shelves[role, facets] = {}
-            for rank, candidate in enumerate(self._ranked[role]):
+            found = {} if facets else {(): _Shelf(list(range(len(self._ranked[role]))))}
+            self._shelves[role, facets] = found
+            for rank, candidate in enumerate(self._ranked[role] if facets else ()):
                 key = self._relations.key(candidate.name, facets)
-                if key is not None:
-                    found.setdefault(key, _Shelf([])).ranks.append(rank)
+                if key is None:
+                    continue
+                shelf = found.get(key)
+                if shelf is None:
+                    shelf = found[key] = _Shelf([])
+                shelf.ranks.append(rank)
         return found
 
 
