@@ -127,7 +127,7 @@ async def test_a_gang_that_can_never_be_is_refused_at_once_and_told_why(
     assert answer.status == 503
     assert answer.headers["x-llm-d-request-dropped-reason"] == "rejected-no-gang"
     assert answer.error["message"] == (
-        "inference error: ServiceUnavailable - the 5 endpoints can never form a gang of 4 x prefill, decode: "
+        "inference error: ServiceUnavailable - the 5 endpoints cannot form a gang of 4 x prefill, decode: "
         "3 can be prefill"
     )
     apart = await ask(running, 3)

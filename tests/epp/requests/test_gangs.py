@@ -7,6 +7,7 @@ from functools import wraps
 
 from epp.requests.fakes import CHAT, Clock, House
 from turnout.config import load_pipeline
+from turnout.epp.flowcontrol.legacy import LegacyAdmission
 from turnout.epp.flowcontrol.observer import Unobserved
 from turnout.epp.flowcontrol.shell import FlowControl
 from turnout.epp.requests.admission import AdmissionControl
@@ -180,7 +181,7 @@ async def test_what_can_never_be_is_refused_at_once_and_nobody_waits_behind_it()
     refusal = await here.send(CROWD)
     assert refusal == Refusal(
         kind=RefusalKind.UNAVAILABLE,
-        message="the 5 endpoints can never form a gang of 4 x prefill, decode: 3 can be prefill",
+        message="the 5 endpoints cannot form a gang of 4 x prefill, decode: 3 can be prefill",
         dropped_reason="rejected-no-gang",
     )
     assert asyncio.get_running_loop().time() == now + 1.0  # what its producers take
@@ -222,3 +223,33 @@ async def test_a_request_whose_time_to_live_is_over_has_held_nothing() -> None:
     assert isinstance(running, Dispatch)
     running.finish(Termination.NATURAL)
     assert here.at_rest()
+
+
+@virtual
+async def test_a_reload_that_keeps_the_parameters_keeps_the_books() -> None:
+    here = Here()
+    running = await here.send(PAIR)
+    text = CONFIG.replace("maxConcurrency: 100", "maxConcurrency: 50")
+    here.house.director.pipeline = load_pipeline(text, previous=here.pipeline)
+    assert here.house.director.pipeline.plugins["gang-profile-handler"] is here.handler
+    waiting = here.send()
+    await asyncio.sleep(5.0)
+    assert not waiting.done()
+    assert isinstance(running, Dispatch)
+    running.finish(Termination.NATURAL)
+    assert members(await waiting) == 2
+
+
+@virtual
+async def test_where_the_gate_is_closed_what_is_busy_is_refused_and_what_is_impossible_told_so() -> None:
+    here = Here()
+    here.house.director.admission = LegacyAdmission(
+        None, here.house.store.candidates, here.house.reports.failures.append, here.house.clock
+    )
+    running = await here.send(PAIR)
+    assert members(running) == 3
+    busy, impossible = await asyncio.gather(here.send(), here.send(CROWD))
+    assert isinstance(busy, Refusal)
+    assert isinstance(impossible, Refusal)
+    assert [busy.dropped_reason, impossible.dropped_reason] == ["rejected-saturated", "rejected-no-gang"]
+    assert here.held == Held(0, 3)

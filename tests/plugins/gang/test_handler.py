@@ -24,6 +24,7 @@ from plugins.gang.pools import (
     sent,
 )
 from plugins.topology.known import KnownTopology
+from turnout.config import ConfigError, Pipeline, load_pipeline
 from turnout.framework import (
     Admitter,
     CounterReading,
@@ -252,12 +253,12 @@ def test_a_name_at_another_address_is_another_endpoint() -> None:
     [
         pytest.param(
             endpoints("p1", "d2"),
-            "the 2 endpoints can never form a gang of prefill, decode that meets the constraints",
+            "the 2 endpoints cannot form a gang of prefill, decode that meets the constraints",
             id="no two of one revision",
         ),
         pytest.param(
             endpoints("d1", "d2"),
-            "the 2 endpoints can never form a gang of prefill, decode: 0 can be prefill",
+            "the 2 endpoints cannot form a gang of prefill, decode: 0 can be prefill",
             id="nobody for a member",
         ),
     ],
@@ -283,6 +284,19 @@ def test_what_could_be_at_another_time_waits() -> None:
     assert handler.diagnose(pool, 0.0).findings == ()
 
 
+def test_what_endpoints_that_are_out_of_service_could_do_is_waited_for() -> None:
+    handler, item, pool = pairs(SAME_REVISION), asking(), endpoints("p1", "d1", "d2")
+    handler.endpoints_changed(pool)
+    in_service = [pool[0], pool[2]]
+    assert not let_go(handler, item, in_service, 0.0)
+    assert handler.entry_refusal(item, OUTLOOK, 0.0) is None
+    refusal = handler.admit(item.request, item.state, in_service)
+    assert refusal is not None
+    assert refusal.message == "the 2 endpoints cannot form a gang of prefill, decode that meets the constraints"
+    handler.endpoints_changed(in_service)
+    assert let_go(handler, item, in_service, 0.0)
+
+
 def test_while_there_is_no_endpoint_a_request_waits() -> None:
     handler, item = pairs(), asking()
     handler.endpoints_changed([])
@@ -297,7 +311,7 @@ def test_a_request_that_asks_for_more_than_there_are_is_refused_and_smaller_ones
     large, small = asking(3), asking(2)
     refusal = handler.admit(large.request, large.state, pool)
     assert refusal is not None
-    assert refusal.message == "the 2 endpoints can never form a gang of 3 x sample: 2 can be sample"
+    assert refusal.message == "the 2 endpoints cannot form a gang of 3 x sample: 2 can be sample"
     assert handler.admit(small.request, small.state, pool) is None
     assert handler.diagnose(pool, 0.0).findings == ()
 
@@ -570,3 +584,69 @@ class CompetingGangs(RuleBasedStateMachine):
 
 TestCompetingGangs = CompetingGangs.TestCase
 TestCompetingGangs.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+
+
+# --- in a file -------------------------------------------------------------------------------------------
+
+FILE = """
+apiVersion: turnout/v1
+kind: EndpointPickerConfig
+plugins:
+- type: gang-profile-handler
+  parameters:
+    members:
+    - {profile: prefill, count: 2, matchLabels: {role: p}}
+    - {profile: decode, matchLabels: {role: d}}
+    primary: prefill
+    constraints: [CONSTRAINT]
+    slotsPerEndpoint: 2
+    reservationTimeLimit: 1m30s
+- type: random-picker
+schedulingProfiles:
+- name: prefill
+- name: decode
+"""
+
+
+def loaded(constraint: str, text: str = FILE) -> Pipeline:
+    return load_pipeline(text.replace("CONSTRAINT", constraint))
+
+
+@pytest.mark.parametrize(
+    ("constraint", "added"),
+    [
+        pytest.param("{same: [rev]}", False, id="a label needs no topology"),
+        pytest.param("{sameNode: true}", False, id="nor does a host, which has a label"),
+        pytest.param("{between: [prefill, decode], minBandwidth: 25G}", True, id="bandwidth does"),
+    ],
+)
+def test_a_file_with_gangs_loads_and_gets_the_producer_that_it_needs(constraint: str, added: bool) -> None:
+    pipeline = loaded(constraint)
+    assert pipeline.warnings == ()
+    assert ("topology-producer" in pipeline.plugins) == added
+    handler = pipeline.plugins["gang-profile-handler"]
+    assert isinstance(handler, GangProfileHandler)
+    assert handler._books._limit == 90.0
+    assert [named.plugin is handler for named in pipeline.admitters] == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(
+            FILE.replace("- name: decode", "- name: deocde"),
+            "plugin 'gang-profile-handler' runs the profile 'decode', which does not exist; did you mean 'deocde'?",
+            id="a profile that does not exist",
+        ),
+        pytest.param(FILE.replace("CONSTRAINT", "{minBandwidth: fast}"), "minBandwidth", id="a bandwidth in words"),
+        pytest.param(
+            FILE.replace("primary: prefill", "primary: encode"),
+            "primary must be the profile of a member, got 'encode'",
+            id="a primary that is no member",
+        ),
+    ],
+)
+def test_what_is_wrong_is_found_when_the_file_is_loaded(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        loaded("{same: [rev]}", text)
+    assert message in str(error.value)

@@ -100,11 +100,18 @@ class GangProfileHandler:
     # --- flow control ------------------------------------------------------------------------------------
 
     def fits(self, item: QueuedRequest, endpoints: Sequence[Endpoint], now: float) -> bool:
-        """Whether a gang has places, or none could ever be: that the request is told when it goes on."""
+        """Whether a gang has places, or none could ever be: that the request is told when it goes on.
+
+        Endpoints of the pool that are not among these may be out of service, and come back: while they could make a
+        gang possible, the request waits.
+        """
         self._books.expire(now)
-        outlook = self._outlooks.of(self._shape.sizes(item.request), endpoints, self._topology, now)
+        sizes = self._shape.sizes(item.request)
+        outlook = self._outlooks.of(sizes, endpoints, self._topology, now)
         item.state.write(self._proposal_key, outlook.gang or ())
-        return outlook.gang is not None or (bool(endpoints) and not outlook.possible)
+        if outlook.gang is not None or outlook.possible or not endpoints:
+            return outlook.gang is not None
+        return not self._outlooks.possible(sizes, tuple(self._pool.values()), self._topology, now)
 
     def request_dispatched(self, item: QueuedRequest, priority: int, now: float) -> None:
         """Reserves the places that ``fits`` found."""
@@ -242,7 +249,7 @@ class GangProfileHandler:
         return Refusal(RefusalKind.UNAVAILABLE, self._why_impossible(sizes, endpoints), NO_GANG)
 
     def _why_impossible(self, sizes: Sizes, endpoints: Sequence[Endpoint]) -> str:
-        what = f"the {len(endpoints)} endpoints can never form a gang of {self._shape.described(sizes)}"
+        what = f"the {len(endpoints)} endpoints cannot form a gang of {self._shape.described(sizes)}"
         for member, size in zip(self._shape.members, sizes, strict=True):
             matching = sum(map(member.matches, endpoints))
             if matching < size:
