@@ -97,3 +97,12 @@ def test_a_search_that_ends_early_says_perhaps_later() -> None:
     assert ask.outlooks.truncated == 2
     ask()
     assert ask.outlooks.truncated == 2
+
+
+def test_after_a_search_that_ended_early_the_next_is_a_while_later() -> None:
+    ask = Asked(Constraint(same=["rev"]), max_steps=1)
+    ask(now=5.0)
+    for now, searches in ((5.05, 2), (5.09, 2), (5.1, 3), (5.15, 3)):
+        ask.books.book([])
+        assert ask(now=now) == Outlook(None, True)
+        assert ask.outlooks.truncated == searches

@@ -2,9 +2,11 @@
 
 Asked at every look of flow control, so answers are kept: for a second at most, since topologies change, and not beyond
 a change of the pool. What is free now is searched again only after something was taken or given back, and only if the
-gang that was found before is not free any more. A search that
-ends early and finds nothing counts as "not now, perhaps later": such a request waits until its time to live is over,
-and is not refused for what the search did not come to.
+gang that was found before is not free any more.
+
+A search that ends early and finds nothing counts as "not now, perhaps later": such a request waits until its time to
+live is over, and is not refused for what the search did not come to. The next search is a while later, so that such
+searches do not take all the time that there is.
 """
 
 from collections.abc import Sequence
@@ -20,6 +22,9 @@ from turnout.plugins.gang.search import Candidate, Found, Role, best_gang
 from turnout.plugins.topology.keys import Topology
 
 KEPT_SECONDS = 1.0
+PAUSE_SECONDS = 0.1
+"""After a search that ended early without a gang, before the next."""
+
 MAX_KEPT = 64
 """Sets of endpoints, one for each lane and size of gang that is asked about at the time."""
 
@@ -35,9 +40,10 @@ class Outlook(NamedTuple):
 
 @dataclass(slots=True)
 class _Kept:
-    """What is known since ``at``; of what is free, as of this version of the books."""
+    """What is known since ``at``; of what is free, as of this version of the books. No search before ``again_at``."""
 
     at: float
+    again_at: float = 0.0
     version: int = -1
     gang: Gang | None = None
     possible: bool | None = None
@@ -59,8 +65,13 @@ class Outlooks:
         """What there is for a gang of this size among the endpoints."""
         kept = self._of(sizes, endpoints, topology, now)
         if kept.version != self._books.version and not self._is_free(kept.gang):
+            kept.gang = None
+            if now < kept.again_at:
+                return Outlook(None, self._possible(kept, sizes, endpoints, topology))
             free = [endpoint for endpoint in endpoints if self._books.has_room(endpoint.name)]
-            kept.gang = self._search(sizes, free, topology).gang
+            found = self._search(sizes, free, topology)
+            kept.gang = found.gang
+            kept.again_at = now + PAUSE_SECONDS if found.truncated and found.gang is None else now
         kept.version = self._books.version
         return Outlook(kept.gang, kept.gang is not None or self._possible(kept, sizes, endpoints, topology))
 
