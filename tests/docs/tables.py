@@ -59,6 +59,8 @@ from turnout.plugins.cost.budget import CostBudget
 from turnout.plugins.cost.producer import ExpectedCostProducer
 from turnout.plugins.fairness.program_aware import ProgramAwareFairness
 from turnout.plugins.feeds.source import FeedSource
+from turnout.plugins.gang.handler import GangProfileHandler
+from turnout.plugins.gang.members import Member
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
 from turnout.plugins.inflight_load.token_load_producer import TokenLoadProducer
 from turnout.plugins.latency.producer import PredictedLatencyProducer
@@ -276,6 +278,7 @@ def _read_at_a_scrape() -> CollectorRegistry:
         "tenants": TokenFairnessPolicy(),
         "prices": ExpectedCostProducer(),
         "budget": _spent_budget(),
+        "gangs": GangProfileHandler([Member("decode")]),
         "rules": TopologyFilter("nvlink", mode="preferred"),
         "ways": GpuTopologyScorer(),
         "topology": _known_topology(),
