@@ -106,3 +106,16 @@ def test_after_a_search_that_ended_early_the_next_is_a_while_later() -> None:
         ask.books.book([])
         assert ask(now=now) == Outlook(None, True)
         assert ask.outlooks.truncated == searches
+
+
+def test_two_that_are_on_one_host_are_found_among_more_pairs_than_can_be_looked_at() -> None:
+    hosts = [
+        make_endpoint(f"{role}{number}", labels={"role": role, "kubernetes.io/hostname": f"h{number}"})
+        for role in "pd"
+        for number in range(200)
+    ]
+    fast = Route(Reach.NVLINK, 300e9, 0.0)
+    topology = KnownTopology(ways={("default/p150", "default/d150"): fast})
+    ask = Asked(Constraint(min_bandwidth=Quantity(100 * 10**9)), max_steps=500)
+    assert ask(hosts, topology) == Outlook((("default/p150",), ("default/d150",)), True)
+    assert ask.outlooks.truncated == 1

@@ -29,6 +29,13 @@ class Ties:
                     facets[one][other].update(dict.fromkeys(asked))
                     self._bandwidth[one][other] = max(self._bandwidth[one][other], constraint.min_bandwidth)
         self._facets = [[tuple(each) for each in row] for row in facets]
+        self._near_facets = [
+            [
+                tuple({**each, **({SAME_NODE: None} if self._bandwidth[one][other] else {})})
+                for other, each in enumerate(row)
+            ]
+            for one, row in enumerate(facets)
+        ]
         self.needs_bandwidth = any(constraint.min_bandwidth for constraint in shape.constraints)
         self.needs_host = any(constraint.same_node for constraint in shape.constraints)
 
@@ -36,25 +43,33 @@ class Ties:
         """What two endpoints of these members must both have, with one value."""
         return self._facets[one][other]
 
+    def near_facets(self, one: int, other: int) -> tuple[str, ...]:
+        """The same with the host, where a bandwidth is asked for."""
+        return self._near_facets[one][other]
+
     def bandwidth(self, one: int, other: int) -> float:
         """The least bytes per second between endpoints of these members."""
         return self._bandwidth[one][other]
 
-    def among(self, endpoints: Iterable[Endpoint], topology: Topology | None, *, trusting: bool) -> "TiedEndpoints":
+    def among(
+        self, endpoints: Iterable[Endpoint], topology: Topology | None, *, trusting: bool, near: bool = False
+    ) -> "TiedEndpoints":
         """The same for these endpoints, at this moment.
 
-        Without a topology no bandwidth is known: it then counts as enough if ``trusting``, and else as too little.
+        Without a topology no bandwidth is known: it then counts as enough if ``trusting``, and else as too little. With
+        ``near`` endpoints between which a bandwidth is asked for have to be on one host, too.
         """
-        return TiedEndpoints(self, {endpoint.name: endpoint for endpoint in endpoints}, topology, trusting=trusting)
+        by_name = {endpoint.name: endpoint for endpoint in endpoints}
+        return TiedEndpoints(self, by_name, topology, trusting=trusting, near=near)
 
 
 class TiedEndpoints:
     """What endpoints have in common. The ``Relations`` of a search; keeps what it has looked up."""
 
     def __init__(
-        self, ties: Ties, endpoints: Mapping[str, Endpoint], topology: Topology | None, *, trusting: bool
+        self, ties: Ties, endpoints: Mapping[str, Endpoint], topology: Topology | None, *, trusting: bool, near: bool
     ) -> None:
-        self.facets = ties.facets
+        self.facets = ties.near_facets if near else ties.facets
         self._bandwidth = ties.bandwidth
         self._endpoints = endpoints
         self._topology = topology

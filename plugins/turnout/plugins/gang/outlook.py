@@ -10,7 +10,7 @@ searches do not take all the time that there is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
@@ -85,7 +85,7 @@ class Outlooks:
 
     def best(self, roles: Sequence[Role], endpoints: Sequence[Endpoint], topology: Topology | None) -> Found:
         """The best gang of these candidates, all constraints being met; without a topology no bandwidth is enough."""
-        return self._counted(best_gang(roles, self._ties.among(endpoints, topology, trusting=False), self._max_steps))
+        return self._best(roles, endpoints, topology, trusting=False)
 
     def _is_free(self, gang: Gang | None) -> bool:
         return gang is not None and all(map(self._books.has_room, chain.from_iterable(gang)))
@@ -110,8 +110,20 @@ class Outlooks:
             Role(size, [Candidate(endpoint.name, 0.0) for endpoint in endpoints if member.matches(endpoint)])
             for member, size in zip(self._shape.members, sizes, strict=True)
         ]
-        return self._counted(best_gang(roles, self._ties.among(endpoints, topology, trusting=True), self._max_steps))
+        return self._best(roles, endpoints, topology, trusting=True)
 
-    def _counted(self, found: Found) -> Found:
+    def _best(
+        self, roles: Sequence[Role], endpoints: Sequence[Endpoint], topology: Topology | None, *, trusting: bool
+    ) -> Found:
+        """The search, and one that looks on single hosts only where that ended early.
+
+        Bandwidths are ties between particular pairs, of which a large pool has too many to look at. But what is fast is
+        mostly on one host, and there it is found soon.
+        """
+        found = best_gang(roles, self._ties.among(endpoints, topology, trusting=trusting), self._max_steps)
         self.truncated += found.truncated
-        return found
+        if not found.truncated or not self._ties.needs_bandwidth:
+            return found
+        near = self._ties.among(endpoints, topology, trusting=trusting, near=True)
+        on_hosts = best_gang(roles, near, self._max_steps)
+        return found if found.score >= on_hosts.score else replace(on_hosts, truncated=True)
