@@ -62,6 +62,8 @@ from turnout.plugins.disagg.keys import DISAGG_DECISION
 from turnout.plugins.disagg.predicted_time import PREDICTED_TIME, PredictedTimePdDecider
 from turnout.plugins.fairness.program_aware import ProgramAwareFairness
 from turnout.plugins.feeds.source import FeedSource
+from turnout.plugins.gang.handler import GangProfileHandler
+from turnout.plugins.gang.members import Member
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
 from turnout.plugins.inflight_load.token_load_producer import TokenLoadProducer
 from turnout.plugins.latency.producer import PredictedLatencyProducer
@@ -280,6 +282,7 @@ def _read_at_a_scrape() -> CollectorRegistry:
         "tenants": TokenFairnessPolicy(),
         "prices": ExpectedCostProducer(),
         "budget": _spent_budget(),
+        "gangs": GangProfileHandler([Member("decode")]),
         "rules": TopologyFilter("nvlink", mode="preferred"),
         "ways": GpuTopologyScorer(),
         "topology": _known_topology(),
