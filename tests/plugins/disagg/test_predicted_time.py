@@ -167,9 +167,9 @@ def test_what_was_predicted_of_the_pool_is_not_kept_as_long_as_the_response() ->
     state.write(PROMPT, Prompt(b"", 100))
     state.write(LATENCY_PREDICTIONS.of(""), {"default/d": prediction(5.0, 0.0), "default/p": prediction(1.0)})
     state.write(TOPOLOGY.of(""), KnownTopology(ways=WAYS))
-    plugin = decider()
-    asyncio.run(plugin.produce(make_request(), state, POOL))
-    result = pipeline.scheduler.schedule(make_request(), state, POOL, 0.0)
+    plugin, pool = decider(), POOL[:2]
+    asyncio.run(plugin.produce(make_request(), state, pool))
+    result = pipeline.scheduler.schedule(make_request(), state, pool, 0.0)
     assert result.profiles.keys() == {"decode", "prefill"}
     assert result.reasons[2] == "prefill at default/p (predicted 2.000 s apart, 5.000 s alone)"
     plugin.pre_request(make_request(), state, result)
