@@ -158,7 +158,7 @@ def _endpoint(endpoint: Endpoint, status: EndpointStatus | None, now: float) -> 
     }
 
 
-def _metrics(endpoint: Endpoint, now: float) -> dict[str, object]:
+def _metrics(endpoint: Endpoint, now: float) -> dict[str, dict[str, object]]:
     """Each value with its age in seconds; the age is null where the engine never reported the value."""
     metrics = endpoint.metrics
     values: dict[str, object] = {
@@ -172,9 +172,14 @@ def _metrics(endpoint: Endpoint, now: float) -> dict[str, object]:
         "cache_num_blocks": metrics.cache_num_blocks,
         "prefix_cache_queries": _finite(metrics.prefix_cache_queries),
         "prefix_cache_hits": _finite(metrics.prefix_cache_hits),
-        **{name: _finite(value) for name, value in metrics.custom.items()},
     }
-    return {name: {"value": value, "age_seconds": _finite(metrics.age(name, now))} for name, value in values.items()}
+    aged = {name: _aged(value, metrics.age(name, now)) for name, value in values.items()}
+    custom = {name: _aged(_finite(value), metrics.age(f"custom.{name}", now)) for name, value in metrics.custom.items()}
+    return aged | custom
+
+
+def _aged(value: object, seconds: float) -> dict[str, object]:
+    return {"value": value, "age_seconds": _finite(seconds)}
 
 
 _PAGES = (
