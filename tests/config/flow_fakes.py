@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint
 
-from config.fakes import HEAD, LATE, LOAD, OFFERED, OWN_HEAD
+from config.fakes import HEAD, LATE, LOAD, OFFERED, OWN_HEAD, Handler
 from turnout.config import ConfigError, FlowControlSettings, Pipeline, load_pipeline
 from turnout.framework import (
     Classification,
@@ -106,6 +106,12 @@ class GateAndDoorman(Gate, Doorman):
     pass
 
 
+class HandlerAndGate(Gate, Doorman, Handler):
+    """Holds requests back until it can decide about them, and decides."""
+
+    profile_names = ("default",)
+
+
 class Oldest:
     def eviction_rank(self, item: QueuedRequest, dispatched_at: float) -> tuple[float, ...]:
         return (dispatched_at,)
@@ -164,6 +170,7 @@ FLOW_CONTROL = {
     "room-gate": "Gate",
     "doorman": "Doorman",
     "gate-and-doorman": "GateAndDoorman",
+    "handler-and-gate": "HandlerAndGate",
     "patience": "Patience",
     "priority-then-time-eviction-order-policy": "Oldest",
     "sheddable-eviction-filter": "Anyone",

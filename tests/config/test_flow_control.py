@@ -1,4 +1,5 @@
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -179,6 +180,18 @@ def test_plugins_that_only_flow_control_asks_are_warned_of_as_long_as_the_gate_i
         )
     ]
     assert warnings(body) == []
+
+
+def test_a_profile_handler_may_be_a_gate_as_well_and_has_its_effect_without_flow_control() -> None:
+    body = "plugins: [{type: handler-and-gate}, {type: queue-scorer}]"
+    made = load(body)
+    plugin: Any = made.plugins["handler-and-gate"]
+    assert made.scheduler.profile_handler.plugin is plugin
+    assert made.flow_control is not None
+    assert [named.plugin is plugin for named in made.flow_control.gates] == [True]
+    assert [named.plugin is plugin for named in made.flow_control.entry_policies] == [True]
+    assert (warnings(body), warnings(body, head=HEAD)) == ([], [])
+    assert load(body, head=HEAD).scheduler.profile_handler.name == "handler-and-gate"
 
 
 def test_a_plugin_that_defers_requests_needs_the_gate() -> None:

@@ -10,6 +10,8 @@ NAMES = [
     "bursts",
     "cost-first",
     "default",
+    "disaggregated",
+    "gang",
     "green",
     "llm-d-default",
     "load-only",
@@ -89,3 +91,44 @@ def test_each_profile_with_an_objective_of_its_own_decides_differently(name: str
 
     asyncio.run(produce())
     assert pipeline.scheduler.schedule(request, state, EXAMPLE, 1.0).endpoint.name == f"default/{chosen}"
+
+
+RACK = "topology.kubernetes.io/rack"
+
+
+def worker(name: str, role: str, version: str, rack: str, in_flight: int = 0) -> Endpoint:
+    labels = {"llm-d.ai/role": role, "app.kubernetes.io/version": version, "kubernetes.io/hostname": name, RACK: rack}
+    return make_endpoint(name, labels=labels, in_flight=in_flight)
+
+
+# The idle prefill endpoint is of another version, and the idle decode endpoint in another rack.
+WORKERS = [
+    worker("p1", "prefill", "1", "r1", 2),
+    worker("p2", "prefill", "2", "r1"),
+    worker("d1", "decode", "1", "r2"),
+    worker("d2", "decode", "1", "r1", 2),
+]
+
+
+def test_the_profile_of_gangs_picks_two_that_belong_together() -> None:
+    pipeline = load_pipeline(shipped_profiles().joinpath("gang.yaml").read_text(encoding="utf-8"))
+    for watcher in pipeline.watchers:
+        watcher.plugin.endpoints_changed(WORKERS)
+    request, state = InferenceRequest("r", model="m", target_model="m", received_at=1.0), CycleState(1.0)
+
+    async def produce() -> None:
+        for stage in pipeline.producer_stages:
+            for named in stage:
+                await named.plugin.produce(request, state, WORKERS)
+
+    asyncio.run(produce())
+    assert [named.plugin.admit(request, state, WORKERS) for named in pipeline.admitters] == [None]
+    result = pipeline.scheduler.schedule(request, state, WORKERS, 1.0)
+    picked = {name: profile.picked for name, profile in result.profiles.items()}
+    assert picked == {"prefill": (WORKERS[0],), "decode": (WORKERS[3],)}
+    headers: dict[str, str] = {}
+    for named in pipeline.pre_request:
+        headers.update(named.plugin.pre_request(request, state, result) or {})
+    p1, d2 = WORKERS[0].host_port, WORKERS[3].host_port
+    assert headers["x-prefiller-host-port"] == p1
+    assert headers["x-turnout-gang-members"] == f"prefill={p1},decode={d2}"

@@ -6,7 +6,7 @@ The first word of an info string is the language; others are options, ``name`` o
 - ``yaml``: a configuration, is loaded. ``file=NAME`` puts it where the page's console blocks run; ``broken``
   must be refused, ``endpoints`` is an endpoints file, ``kubernetes`` holds objects for a cluster.
 - ``toml``: is parsed. Its plugin entry points are on offer to the page's configurations.
-- ``json``: is parsed.
+- ``json``: is parsed. ``kv-links`` tells a simulated server how fast KV cache comes from others.
 - ``console``: ``$`` lines are commands, what follows is their output, in which ``...`` stands for anything.
   ``status=N`` is the exit status; commands of a ``long-running`` block are only parsed.
 - ``text``: a picture; nothing is checked.

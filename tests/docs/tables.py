@@ -40,6 +40,7 @@ from turnout.framework import (
     Completion,
     CycleState,
     Endpoint,
+    EndpointMetrics,
     Headers,
     InferenceRequest,
     PluginError,
@@ -57,8 +58,12 @@ from turnout.framework import (
 from turnout.plugins.autoscaling.advisor import AutoscalingAdvisor
 from turnout.plugins.cost.budget import CostBudget
 from turnout.plugins.cost.producer import ExpectedCostProducer
+from turnout.plugins.disagg.keys import DISAGG_DECISION
+from turnout.plugins.disagg.predicted_time import PREDICTED_TIME, PredictedTimePdDecider
 from turnout.plugins.fairness.program_aware import ProgramAwareFairness
 from turnout.plugins.feeds.source import FeedSource
+from turnout.plugins.gang.handler import GangProfileHandler
+from turnout.plugins.gang.members import Member
 from turnout.plugins.inflight_load.producer import InFlightLoadProducer
 from turnout.plugins.inflight_load.token_load_producer import TokenLoadProducer
 from turnout.plugins.latency.producer import PredictedLatencyProducer
@@ -267,6 +272,7 @@ def _read_at_a_scrape() -> CollectorRegistry:
         "prefix": _compared_producer(),
         "load": _loaded_producer(),
         "latency": _predicting_producer(),
+        "decider": _deciding_decider(),
         "levels": PriorityLevelClassifier(),
         "strategy": AdaptiveOrderingPolicy(),
         **_token_producers(),
@@ -276,6 +282,7 @@ def _read_at_a_scrape() -> CollectorRegistry:
         "tenants": TokenFairnessPolicy(),
         "prices": ExpectedCostProducer(),
         "budget": _spent_budget(),
+        "gangs": GangProfileHandler([Member("decode")]),
         "rules": TopologyFilter("nvlink", mode="preferred"),
         "ways": GpuTopologyScorer(),
         "topology": _known_topology(),
@@ -327,6 +334,14 @@ def _measuring_producer() -> TokenLoadProducer:
     producer.endpoints_changed(result.endpoints)
     producer.pre_request(InferenceRequest("r"), state, result)
     return producer
+
+
+def _deciding_decider() -> PredictedTimePdDecider:
+    decider, state = PredictedTimePdDecider(), CycleState()
+    asyncio.run(decider.produce(InferenceRequest("r"), state, ()))
+    (endpoint,) = _OnePool().snapshot()
+    state.read(DISAGG_DECISION.of(PREDICTED_TIME))(endpoint)
+    return decider
 
 
 def _learnt_loads() -> ModelCacheProducer:
@@ -388,7 +403,8 @@ def _unexpected(error: PluginError) -> None:
 
 class _OnePool:
     def snapshot(self) -> Sequence[Endpoint]:
-        return (Endpoint("default/a", "10.0.0.1", 8000),)
+        seen = {"kv_transfers": 0.0, "kv_transfer_seconds": 0.0}
+        return (Endpoint("default/a", "10.0.0.1", 8000, metrics=EndpointMetrics(observed_at=seen)),)
 
     def statuses(self) -> Sequence[EndpointStatus]:
         return (EndpointStatus("default/a", in_service=True, reason=""),)

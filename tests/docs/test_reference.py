@@ -13,6 +13,7 @@ from docs.commands import flags
 from docs.tables import marked, with_tables
 from turnout.epp.cli import foreign_flags
 from turnout.epp.requests.statuses import error_body
+from turnout.epp.simulator.kv_links import parse_kv_links
 from turnout.framework import Refusal, RefusalKind
 
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
@@ -120,9 +121,19 @@ def test_an_autoscaler_makes_of_the_advice_as_many_replicas() -> None:
 
 
 def test_the_error_document_is_the_one_that_clients_get() -> None:
-    (shown,) = (block.text for block in blocks_of("docs/operations.md") if block.language == "json")
+    (shown,) = _json_blocks("docs/operations.md", shows_links=False)
     refusal = Refusal(RefusalKind.UNAVAILABLE, "the Endpoint Picker is shutting down", "rejected-shutting-down")
     assert json.loads(shown) == json.loads(error_body(refusal))
+
+
+def test_the_links_of_a_simulated_server_are_a_document_that_it_reads() -> None:
+    (shown,) = _json_blocks("docs/operations.md", shows_links=True)
+    assert parse_kv_links(shown.encode()).link_from("10.0.0.7:8000").seconds(450_000_000_000) == 1.000002
+
+
+def _json_blocks(page: str, *, shows_links: bool) -> list[str]:
+    blocks = (block for block in blocks_of(page) if block.language == "json")
+    return [block.text for block in blocks if ("kv-links" in block.options) is shows_links]
 
 
 def test_every_page_is_reachable_from_the_readme() -> None:

@@ -46,6 +46,7 @@ ROUTING_HEADERS: Final = (
     "x-encoder-hosts-ports",
     "x-data-parallel-host-port",
     "x-kv-cache-source-host-port",
+    "x-turnout-gang-members",
 )
 """Request headers that only the gateway and the Endpoint Picker may set."""
 

@@ -33,7 +33,9 @@ class EndpointMetrics:
     ``kv_cache_utilization`` is a fraction, 0 to 1. ``waiting_queue_size`` and ``running_requests`` count
     requests. ``cache_block_size`` is in tokens, ``cache_num_blocks`` in blocks; 0 means not reported.
     ``prefix_cache_queries`` counts the prompt tokens that were looked up in the prefix cache since the engine
-    started, ``prefix_cache_hits`` those that were found.
+    started, ``prefix_cache_hits`` those that were found. ``kv_transfers`` counts the transfers of KV cache
+    between engines since then, as the engine that reports them counts, and ``kv_transfer_seconds`` is how long
+    they took together.
     ``observed_at`` holds, for each field that was ever read from the engine, when that was, in seconds on
     the clock of ``CycleState.now``. ``custom`` holds configured scalar metrics by their attribute key.
     """
@@ -48,6 +50,8 @@ class EndpointMetrics:
     cache_num_blocks: int = 0
     prefix_cache_queries: float = 0.0
     prefix_cache_hits: float = 0.0
+    kv_transfers: float = 0.0
+    kv_transfer_seconds: float = 0.0
     custom: Mapping[str, float] = field(default_factory=_nothing)
     observed_at: Mapping[str, float] = field(default_factory=_nothing)
 

@@ -58,6 +58,30 @@ def test_prefix_cache_totals_are_summed_over_ranks_and_read_under_their_former_n
     assert (broken.prefix_cache_queries, broken.prefix_cache_hits) == (1e10, 5e9)
 
 
+TRANSFERS = """
+vllm:nixl_xfer_time_seconds_bucket{engine="0",le="0.005",model_name="m"} 1.0
+vllm:nixl_xfer_time_seconds_count{engine="0",model_name="m"} 3.0
+vllm:nixl_xfer_time_seconds_sum{engine="0",model_name="m"} 0.25
+vllm:nixl_xfer_time_seconds_count{engine="1",model_name="m"} 1.0
+vllm:nixl_xfer_time_seconds_sum{engine="1",model_name="m"} 0.5
+sglang:kv_transfer_latency_ms_count{model_name="m"} 4.0
+sglang:kv_transfer_latency_ms_sum{model_name="m"} 750.0
+"""
+
+
+@pytest.mark.parametrize("engine", [pytest.param("vllm", id="vLLM, seconds"), pytest.param("sglang", id="SGLang, ms")])
+def test_transfers_between_engines_are_read_where_that_is_asked_for(engine: str) -> None:
+    endpoint = make_endpoint(labels={ENGINE_LABEL: engine})
+    metrics = CoreMetricsExtractor(kv_transfers=True).extract(TRANSFERS.encode(), endpoint, 7.0)
+    assert (metrics.kv_transfers, metrics.kv_transfer_seconds) == (4.0, 0.75)
+    assert metrics.observed_at == {"kv_transfers": 7.0, "kv_transfer_seconds": 7.0}
+
+
+def test_transfers_are_not_looked_for_otherwise() -> None:
+    metrics = extracted(TRANSFERS)
+    assert (metrics.kv_transfers, metrics.kv_transfer_seconds, metrics.observed_at) == (0.0, 0.0, {})
+
+
 TRITON = """
 nv_trt_llm_request_metrics{model="m",request_type="waiting",version="1"} 3
 nv_trt_llm_request_metrics{model="m",request_type="scheduled",version="1"} 5

@@ -33,13 +33,13 @@ def test_requests_that_the_engine_cannot_have_reported_count_as_waiting(
 ) -> None:
     one = record()
     one.reported = EndpointMetrics(
-        waiting, running, 0.5, frozenset("a"), frozenset("b"), 3, 16, 100, 9.0, 4.0, {"c": 1.0}
+        waiting, running, 0.5, frozenset("a"), frozenset("b"), 3, 16, 100, 9.0, 4.0, 2.0, 0.5, {"c": 1.0}
     )
     one.in_flight = in_flight
     endpoint = one.rebuild()
     assert endpoint.in_flight == in_flight
     assert endpoint.metrics == EndpointMetrics(
-        expected, running, 0.5, frozenset("a"), frozenset("b"), 3, 16, 100, 9.0, 4.0, {"c": 1.0}
+        expected, running, 0.5, frozenset("a"), frozenset("b"), 3, 16, 100, 9.0, 4.0, 2.0, 0.5, {"c": 1.0}
     )
 
 

@@ -63,6 +63,21 @@ def test_every_endpoint_has_its_queue_size_and_requests_in_flight_even_out_of_se
     assert registry.get_sample_value("turnout_inflight_requests", in_flight) == 4
 
 
+def test_endpoints_whose_engines_report_transfers_of_kv_cache_have_their_number_and_time() -> None:
+    seen = {"kv_transfers": 1.0, "kv_transfer_seconds": 1.0}
+    metrics = EndpointMetrics(kv_transfers=3.0, kv_transfer_seconds=0.5, observed_at=seen)
+    registry = watched(FakePool([make_endpoint("a"), make_endpoint("b", metrics=metrics)])).pool_registry
+    reporting, silent = ({"endpoint_name": name, "namespace": "default"} for name in ("b", "a"))
+    assert registry.get_sample_value("turnout_kv_transfers_total", reporting) == 3.0
+    assert registry.get_sample_value("turnout_kv_transfer_seconds_total", reporting) == 0.5
+    assert registry.get_sample_value("turnout_kv_transfers_total", silent) is None
+
+
+def test_a_pool_without_transfers_has_no_families_of_them() -> None:
+    names = {family.name for family in watched(FakePool(THREE)).pool_registry.collect()}
+    assert not any("kv_transfer" in name for name in names)
+
+
 def test_the_pool_is_read_at_the_time_of_the_scrape() -> None:
     pool = FakePool()
     registry = watched(pool).pool_registry

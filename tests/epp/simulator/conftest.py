@@ -4,6 +4,7 @@ import aiohttp
 import pytest
 
 from turnout.epp.simulator.faults import Fault
+from turnout.epp.simulator.kv_links import KvLinks
 from turnout.epp.simulator.options import SimServerOptions
 from turnout.epp.simulator.server import RunningSimServer, start_sim_server
 
@@ -28,6 +29,7 @@ async def start(crashes: list[str]) -> AsyncIterator[Start]:
         time_scale: float = 0.01,
         events: bool = False,
         fault: Fault | None = None,
+        kv_links: KvLinks | None = None,
     ) -> RunningSimServer:
         port = 0 if events else None
         options = SimServerOptions(
@@ -39,6 +41,7 @@ async def start(crashes: list[str]) -> AsyncIterator[Start]:
             kv_events_port=port,
             kv_replay_port=port,
             fault=fault or Fault(),
+            kv_links=kv_links,
         )
         server = await start_sim_server(options, crash=lambda: crashes.append("crash"))
         running.append(server)

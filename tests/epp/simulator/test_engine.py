@@ -1,6 +1,6 @@
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -59,7 +59,8 @@ def requests(draw: st.DrawFn) -> list[GenerationRequest]:
     for number in range(draw(st.integers(1, 12))):
         prompt = draw(st.sampled_from(stems)) + draw(st.lists(st.integers(0, 3), max_size=12))
         output = draw(st.lists(st.integers(0, 3), min_size=1, max_size=28))
-        drawn.append(request(f"r{number}", prompt, output, draw(st.sampled_from([None, "a", "b"]))))
+        each = request(f"r{number}", prompt, output, draw(st.sampled_from([None, "a", "b"])))
+        drawn.append(replace(each, received=draw(st.booleans())))
     return drawn
 
 
@@ -109,6 +110,10 @@ def test_prefix_reuse_never_exceeds_the_longest_true_common_prefix(submitted: li
     seen: list[tuple[str | None, list[int]]] = []
     for each in submitted:
         run.serve(each)
+        if each.received:
+            assert run.cached[each.request_id] == len(each.prompt) - 1
+            seen.append((each.lora_name, each.prompt.tolist() + each.output.tolist()[:-1]))
+            continue
         prompt = each.prompt.tolist()
         shared = max((common_prefix(prompt, old) for lora, old in seen if lora == each.lora_name), default=0)
         assert run.cached[each.request_id] <= min(shared, len(prompt) - 1)
@@ -266,3 +271,47 @@ def test_a_step_is_started_and_finished_in_turn() -> None:
 def test_an_impossible_configuration_is_refused(sizes: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EngineConfig(**{**vars(EngineConfig()), **sizes})
+
+
+def received(request_id: str, prompt: Sequence[int], output: Sequence[int]) -> GenerationRequest:
+    return replace(request(request_id, prompt, output), received=True)
+
+
+def test_of_a_received_prompt_only_the_last_token_is_computed() -> None:
+    run = Run(Engine(SMALL))
+    run.engine.submit(received("a", range(40), [7, 8]), 0.0)
+    computing, received_at = Run(Engine(SMALL)), run.now
+    computing.engine.submit(request("a", range(40), [7, 8]), 0.0)
+    run.step()
+    assert run.tokens == {"a": [7]}
+    computing.step()
+    assert computing.tokens == {}
+    assert run.now - received_at == SMALL.timing.step_seconds([(39, 1)], 0, 0)
+    run.until_idle()
+    assert run.cached == {"a": 39}
+    assert run.engine.snapshot().prefix_cache_hits == 0
+    assert run.engine.blocks_in_use == 0
+
+
+def test_received_blocks_serve_later_prompts_and_are_not_missing_again() -> None:
+    run = Run(Engine(SMALL))
+    assert run.engine.missing_blocks(request("a", range(10), [7])) == 3
+    run.serve(received("a", range(10), [7]))
+    assert run.engine.missing_blocks(request("b", range(10), [7])) == 1
+    run.serve(request("b", range(10), [7]))
+    assert run.cached == {"a": 9, "b": 8}
+
+
+def test_the_block_of_the_last_token_is_missing_even_if_it_is_cached() -> None:
+    run = Run(Engine(SMALL))
+    run.serve(request("a", range(8), [7]))
+    assert run.engine.missing_blocks(request("b", range(8), [7])) == 1
+
+
+def test_a_received_prompt_that_is_preempted_is_computed_anew() -> None:
+    config = replace(SMALL, num_blocks=16, max_num_batched_tokens=64)
+    run = Run(Engine(config))
+    run.serve(received("a", range(28), range(20)), received("b", range(100, 128), range(20)))
+    assert run.engine.snapshot().preemptions == 1
+    assert run.tokens == {"a": list(range(20)), "b": list(range(20))}
+    assert run.engine.blocks_in_use == 0

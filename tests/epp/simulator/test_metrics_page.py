@@ -5,6 +5,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from turnout.epp.simulator.engine import Engine, EngineConfig
+from turnout.epp.simulator.measurements import TransferCounters, TransferSnapshot
 from turnout.epp.simulator.metrics_page import AdapterSeries, MetricsPage
 
 SAMPLE = (Path(__file__).parent / "samples" / "vllm-0.32.0-metrics.txt").read_text()
@@ -74,3 +75,25 @@ def test_no_more_than_1024_adapter_series_are_kept_and_the_oldest_goes_first() -
         adapters.record([str(number)], [], float(number))
     assert len(list(adapters)) == 1_024
     assert next(iter(adapters)) == ("1", "", 1.0)
+
+
+def page_with(transfers: TransferSnapshot | None) -> str:
+    config = EngineConfig(model="tiny")
+    return MetricsPage(config, Engine(config).snapshot, None, 999.0, lambda: transfers).render().decode()
+
+
+def test_an_engine_without_a_kv_connector_has_no_families_of_one() -> None:
+    assert "nixl" not in page_with(None)
+
+
+def test_transfers_are_told_as_vllms_nixl_connector_tells_them() -> None:
+    counters = TransferCounters()
+    counters.transferred(2**21, 0.004)
+    counters.failed()
+    lines = page_with(counters.snapshot()).splitlines()
+    assert "# TYPE vllm:nixl_xfer_time_seconds histogram" in lines
+    assert 'vllm:nixl_xfer_time_seconds_bucket{engine="0",le="0.005",model_name="tiny"} 1.0' in lines
+    assert 'vllm:nixl_xfer_time_seconds_sum{engine="0",model_name="tiny"} 0.004' in lines
+    assert 'vllm:nixl_bytes_transferred_bucket{engine="0",le="524288.0",model_name="tiny"} 0.0' in lines
+    assert 'vllm:nixl_bytes_transferred_bucket{engine="0",le="2.097152e+06",model_name="tiny"} 1.0' in lines
+    assert 'vllm:nixl_num_failed_transfers_total{engine="0",model_name="tiny"} 1.0' in lines

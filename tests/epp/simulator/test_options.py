@@ -15,6 +15,7 @@ def test_cache_events_are_recorded_only_when_they_are_published() -> None:
         pytest.param({"port": 70_000}, "port must be between 0 and 65535, got 70000", id="port out of range"),
         pytest.param({"kv_replay_port": 0}, "kv_replay_port needs kv_events_port", id="replay without events"),
         pytest.param({"lora_names": ("a", "a")}, "must be non-empty and distinct", id="an adapter twice"),
+        pytest.param({"kv_bytes_per_token": 0}, "kv_bytes_per_token must be at least 1, got 0", id="tokens of no size"),
         pytest.param({"num_blocks": 0}, "num_blocks must be at least 1", id="an engine size of zero"),
     ],
 )

@@ -2,13 +2,13 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import aiohttp
 import pytest
 
 from turnout.epp.simulator.options import SimServerOptions
-from turnout.epp.simulator.server import RunningSimServer, serve_sim_server, start_sim_server
+from turnout.epp.simulator.server import RunningSimServer, serve_sim_servers, start_sim_server
 
 Start = Callable[..., Awaitable[RunningSimServer]]
 
@@ -39,9 +39,18 @@ async def test_a_taken_port_is_an_error_that_leaves_nothing_behind(taken: str) -
 async def test_serving_ends_with_sigterm() -> None:
     ready: list[str] = []
 
-    def stop(server: RunningSimServer) -> None:
-        ready.append(server.url)
+    def stop(servers: Sequence[RunningSimServer]) -> None:
+        ready.extend(server.url for server in servers)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    await asyncio.wait_for(serve_sim_server(SimServerOptions(port=0), on_ready=stop), timeout=30)
-    assert len(ready) == 1
+    several = [SimServerOptions(port=0), SimServerOptions(port=0)]
+    await asyncio.wait_for(serve_sim_servers(several, on_ready=stop), timeout=30)
+    assert len(set(ready)) == 2
+
+
+async def test_servers_that_started_before_one_that_cannot_are_stopped() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        free, taken = SimServerOptions(port=0), SimServerOptions(port=listener.getsockname()[1])
+        with pytest.raises(OSError, match=r"(?i)address already in use"):
+            await serve_sim_servers([free, taken])
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []

@@ -15,7 +15,7 @@ from turnout.framework import (
 )
 from turnout.framework.testing import make_endpoint, make_request
 from turnout.plugins.disagg.handler import MAX_MODELS, DisaggProfileHandler, StageDeciders, StageProfiles
-from turnout.plugins.disagg.keys import DISAGG_DECISION, PEER_ENDPOINT, PEER_STAGE
+from turnout.plugins.disagg.keys import DISAGG_DECISION, PEER_ENDPOINT, PEER_STAGE, Decision, ReasonedDecision
 
 CONFIG = """
 apiVersion: llm-d.ai/v1alpha1
@@ -49,7 +49,8 @@ def schedule(
 ) -> tuple[SchedulingResult, CycleState]:
     state = CycleState(1.0)
     state.write(PROMPT, Prompt(b"", 100))
-    state.write(DISAGG_DECISION.of("always-disagg-pd-decider"), lambda _: prefill)
+    decision: Decision = ReasonedDecision(lambda _: prefill, lambda endpoint: f"by {endpoint.name}")
+    state.write(DISAGG_DECISION.of("always-disagg-pd-decider"), decision)
     state.write(DISAGG_DECISION.of("always-disagg-multimodal-decider"), lambda _: encode)
     pipeline = load_pipeline(CONFIG.replace("PARAMETERS", parameters))
     return pipeline.scheduler.schedule(make_request(), state, endpoints, 1.0), state
@@ -63,11 +64,13 @@ ALL = ("decode", "prefill", "encode")
     [
         pytest.param(
             BOTH, ALL, True, True, {"decode", "prefill", "encode"},
-            ("decode at default/decode", "encode at default/encode", "prefill at default/prefill"), id="three stages",
+            ("decode at default/decode", "encode at default/encode", "prefill at default/prefill (by default/decode)"),
+            id="three stages",
         ),
         pytest.param(
             BOTH, ALL, False, False, {"decode"},
-            ("decode at default/decode", "encode: not needed", "prefill: not needed"), id="the deciders say no",
+            ("decode at default/decode", "encode: not needed", "prefill: not needed (by default/decode)"),
+            id="the deciders say no",
         ),
         pytest.param(
             BOTH, ("decode", "both"), True, True, {"decode", "prefill"},

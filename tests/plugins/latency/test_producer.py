@@ -335,13 +335,13 @@ def predicting(ttft_ms: float) -> Answer:
     return answer
 
 
-async def served(producer: PredictedLatencyProducer, endpoint: Endpoint) -> CycleState:
-    """One request, from its arrival to its end."""
+async def served(producer: PredictedLatencyProducer, endpoint: Endpoint, *others: tuple[str, Endpoint]) -> CycleState:
+    """One request, from its arrival to its end; ``others`` were picked by other profiles."""
     state = begun()
     await producer.produce(STREAM, state, [endpoint, make_endpoint("another")])
-    producer.pre_request(STREAM, state, decided(endpoint))
+    producer.pre_request(STREAM, state, decided(endpoint, *others))
     kept = state.read(PREDICTIONS)
-    assert set(kept) == {endpoint.name}
+    assert set(kept) == {endpoint.name, *(other.name for _, other in others)}
     state.now += 0.5
     producer.response_body(STREAM, state, response_of(endpoint), FIRST)
     state.now += 1.0
@@ -377,6 +377,16 @@ async def test_what_a_server_predicts_is_published_and_what_happened_is_learnt_h
     assert observations(producer) == {"ttft": 1, "tpot": 1}
     waiting = [each for each in producer.readings() if each.name == "latency_predictor_samples_waiting"]
     assert [each.value for each in waiting] == [2]  # type: ignore[union-attr]
+
+
+async def test_servers_are_not_told_the_first_token_of_a_prompt_that_another_endpoint_computed() -> None:
+    async with serving(predicting(321.0)) as server:
+        producer = PredictedLatencyProducer(training_server=server.url)
+        await served(producer, make_endpoint(), ("prefill", make_endpoint("another")))
+        await stop(producer)
+    waiting = [each for each in producer.readings() if each.name == "latency_predictor_samples_waiting"]
+    assert [each.value for each in waiting] == [1]  # type: ignore[union-attr]
+    assert observations(producer) == {"ttft": 1, "tpot": 1}
 
 
 async def test_without_an_answer_the_prediction_of_this_process_stands_in() -> None:
@@ -438,3 +448,32 @@ def test_it_fits_its_extension_points() -> None:
     check_signatures(PredictedLatencyProducer())
     assert not PredictedLatencyProducer().needs_first_piece
     assert PredictedLatencyProducer(streaming_mode=True).needs_first_piece
+
+
+def test_a_prompt_that_another_endpoint_computes_is_ahead_there_until_its_first_token() -> None:
+    decode, prefill = make_endpoint("d"), make_endpoint("p")
+    producer = PredictedLatencyProducer(streaming_mode=True)
+    idle = produce(producer, STREAM, begun(), [decode, prefill])
+    state = produce(producer, STREAM, begun(), [decode, prefill])
+    producer.pre_request(STREAM, state, decided(decode, ("prefill", prefill)))
+    busy = produce(producer, STREAM, begun(), [decode, prefill])
+    assert at(busy, prefill).ttft_seconds > 1.5 * at(idle, prefill).ttft_seconds
+    assert at(busy, decode).ttft_seconds == pytest.approx(at(idle, decode).ttft_seconds, rel=0.01)
+    state.now = 100.05
+    producer.response_body(STREAM, state, response_of(decode), FIRST)
+    later = produce(producer, STREAM, begun(now=100.05), [decode, prefill])
+    assert at(later, prefill).ttft_seconds == pytest.approx(at(idle, prefill).ttft_seconds, rel=0.3)
+
+
+def test_without_first_pieces_a_request_whose_prompt_was_computed_elsewhere_teaches_nothing() -> None:
+    decode, prefill = make_endpoint("d"), make_endpoint("p")
+    producer = PredictedLatencyProducer()
+    idle = produce(producer, STREAM, begun(), [decode, prefill])
+    for second in range(20):
+        state = produce(producer, STREAM, begun(now=200.0 + second), [decode, prefill])
+        producer.pre_request(STREAM, state, decided(decode, ("prefill", prefill)))
+        state.now += 30.0
+        producer.response_complete(STREAM, state, ended(decode))
+    after = produce(producer, STREAM, begun(now=1_000.0), [decode, prefill])
+    for endpoint in (decode, prefill):
+        assert at(after, endpoint).ttft_seconds == pytest.approx(at(idle, endpoint).ttft_seconds)

@@ -172,6 +172,8 @@ def _metrics(endpoint: Endpoint, now: float) -> dict[str, dict[str, object]]:
         "cache_num_blocks": metrics.cache_num_blocks,
         "prefix_cache_queries": _finite(metrics.prefix_cache_queries),
         "prefix_cache_hits": _finite(metrics.prefix_cache_hits),
+        "kv_transfers": _finite(metrics.kv_transfers),
+        "kv_transfer_seconds": _finite(metrics.kv_transfer_seconds),
     }
     aged = {name: _aged(value, metrics.age(name, now)) for name, value in values.items()}
     custom = {name: _aged(_finite(value), metrics.age(f"custom.{name}", now)) for name, value in metrics.custom.items()}

@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from turnout.epp.cli import demo_overload, demo_slo
+from turnout.epp.cli import demo_overload, demo_slo, demo_topology
 from turnout.epp.cli.screen import EXIT_USAGE, errors_as_messages, fail, run_loop, stderr, stdout
 from turnout.epp.demo.gateways import MODEL, Gateway
 from turnout.epp.demo.report import comparison
@@ -40,9 +40,10 @@ class Scenario(StrEnum):
     CHAT = "chat"
     OVERLOAD = "overload"
     SLO = "slo"
+    TOPOLOGY = "topology"
 
 
-DURATIONS = {Scenario.CHAT: 18.0, Scenario.OVERLOAD: 26.0, Scenario.SLO: 26.0}
+DURATIONS = {Scenario.CHAT: 18.0, Scenario.OVERLOAD: 26.0, Scenario.SLO: 26.0, Scenario.TOPOLOGY: 20.0}
 INTERRUPTED = 130
 
 T = TypeVar("T")
@@ -50,10 +51,10 @@ T = TypeVar("T")
 
 def demo(
     *,
-    scenario: Annotated[Scenario, typer.Option(help="chat, overload or slo.")] = Scenario.CHAT,
+    scenario: Annotated[Scenario, typer.Option(help="chat, overload, slo or topology.")] = Scenario.CHAT,
     duration: Annotated[
         float | None,
-        typer.Option(help="Seconds in which requests begin, in each run; default 18 of chat, else 26."),
+        typer.Option(help="Seconds in which requests begin, in each run; default 18 of chat, 20 of topology, else 26."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the traffic; all runs see the same.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
@@ -74,6 +75,10 @@ def demo(
     slo: requests with targets for their first token, at nine tenths of what servers of two speeds and prices can serve,
     by Envoy's least request, the default profile, slo-first and cost-first. Shows how many targets were met and what it
     cost, and ends with status 1 if slo-first does not meet most, or cost-first is not cheaper at nearly as many.
+
+    topology: prefill and decode apart, on 16 servers of four machines with two NVLink pairs each, by picks at random,
+    by load and caches, and by the topology as well. Shows how long KV cache took and over what it came, and ends with
+    status 1 if the topology does not halve that time at a TTFT (90th percentile) that is no worse.
     """
     seconds = DURATIONS[scenario] if duration is None else duration
     if not 1.0 <= seconds <= MAX_SECONDS:
@@ -86,6 +91,8 @@ def demo(
             passed = demo_overload.show(report, json_file)
         elif scenario is Scenario.SLO:
             passed = demo_slo.show(run_loop(_until_interrupted(demo_slo.compare(seed, seconds))), json_file)
+        elif scenario is Scenario.TOPOLOGY:
+            passed = demo_topology.show(run_loop(_until_interrupted(demo_topology.compare(seed, seconds))), json_file)
         else:
             passed = _chat(seed, seconds, json_file, keep=keep)
     if not passed:

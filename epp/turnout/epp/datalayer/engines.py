@@ -13,7 +13,7 @@ the endpoint keeps the last good value, whose age goes on growing.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from turnout.epp.datalayer.exposition import Sample, read_samples
 from turnout.epp.datalayer.metric_spec import MetricSpec, parse_metric_spec
@@ -26,7 +26,7 @@ MAX_COUNT = 1e9
 """Requests, blocks or tokens per block; more is taken for a defect of the page."""
 
 MAX_TOTAL = 1e15
-"""Tokens since an engine's start; a float counts to here without a gap."""
+"""Tokens, transfers or milliseconds since an engine's start; a float counts to here without a gap."""
 
 # SGLang counts tokens that are about to be evicted, so its usage may pass 1 by a little. Much more than 1 is
 # another unit (percent) and not a fraction at all.
@@ -51,12 +51,16 @@ class CustomMetric:
     metric_spec: str
 
 
+TimeUnit: TypeAlias = Literal["seconds", "milliseconds"]
+
+
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """Where an engine's page has what. A spec is ``name`` or ``name{label=value,...}``; empty means not reported.
 
     Block size and number of blocks are read from labels of ``cache_info_spec``, or else as values. Prefix-cache
-    queries and hits are counters in tokens.
+    queries and hits are counters in tokens. Transfers of KV cache are a counter, and the time that they took together
+    is one in ``kv_transfer_time_unit``.
     """
 
     name: str
@@ -71,6 +75,9 @@ class EngineConfig:
     cache_num_blocks_spec: str = ""
     prefix_cache_queries_spec: str = ""
     prefix_cache_hits_spec: str = ""
+    kv_transfers_spec: str = ""
+    kv_transfer_time_spec: str = ""
+    kv_transfer_time_unit: TimeUnit = "seconds"
     custom_metrics: tuple[CustomMetric, ...] = ()
 
 
@@ -84,6 +91,8 @@ BUILT_IN_ENGINES = (
         cache_info_spec="vllm:cache_config_info",
         prefix_cache_queries_spec="vllm:prefix_cache_queries_total",
         prefix_cache_hits_spec="vllm:prefix_cache_hits_total",
+        kv_transfers_spec="vllm:nixl_xfer_time_seconds_count",
+        kv_transfer_time_spec="vllm:nixl_xfer_time_seconds_sum",
     ),
     EngineConfig(
         "sglang",
@@ -93,6 +102,9 @@ BUILT_IN_ENGINES = (
         cache_info_spec="sglang:cache_config_info",
         cache_block_size_label_name="page_size",
         cache_num_blocks_label_name="num_pages",
+        kv_transfers_spec="sglang:kv_transfer_latency_ms_count",
+        kv_transfer_time_spec="sglang:kv_transfer_latency_ms_sum",
+        kv_transfer_time_unit="milliseconds",
     ),
     EngineConfig(
         "trtllm-serve",
@@ -123,7 +135,8 @@ class CoreMetricsExtractor:
 
     The endpoint's label ``engine_label_key`` (or the field's former one) names the engine; without a label, or
     with an unknown name, it is ``default_engine``. An ``engine_configs`` entry adds an engine or replaces the
-    built-in one of its name.
+    built-in one of its name. With ``kv_transfers`` it reads the transfers between engines as well, which other
+    pages are not searched for.
     """
 
     def __init__(
@@ -131,12 +144,13 @@ class CoreMetricsExtractor:
         engine_label_key: str = "llm-d.ai/engine-type",
         default_engine: str = "vllm",
         engine_configs: Sequence[EngineConfig] = (),
+        kv_transfers: bool = False,
     ) -> None:
         configs = {config.name: config for config in BUILT_IN_ENGINES} | _by_name(engine_configs)
         if default_engine not in configs:
             raise ValueError(f"default_engine: unknown engine {default_engine!r}; known are {', '.join(configs)}")
         self._label_keys = (engine_label_key, LEGACY_ENGINE_LABEL)
-        self._engines = {name: _Engine(config) for name, config in configs.items()}
+        self._engines = {name: _Engine(config, kv_transfers=kv_transfers) for name, config in configs.items()}
         self._default = self._engines[default_engine]
 
     def extract(self, page: bytes, endpoint: Endpoint, now: float) -> EndpointMetrics:
@@ -171,8 +185,9 @@ _Reader = Callable[[_Samples], Mapping[str, object]]
 class _Engine:
     """An ``EngineConfig`` made ready: the families to look for and one reader for each group of values."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, *, kv_transfers: bool) -> None:
         self._config = config
+        self._kv_transfers = kv_transfers
         self._families: set[str] = set()
         self._custom = {
             metric.attribute_key: self._spec(f"custom_metrics[{index}].metric_spec", metric.metric_spec)
@@ -203,6 +218,8 @@ class _Engine:
     def _make_readers(self) -> Iterable[_Reader]:
         yield from self._load_readers()
         yield from self._cache_readers()
+        if self._kv_transfers:
+            yield from self._transfer_readers()
 
     def _load_readers(self) -> Iterable[_Reader]:
         config = self._config
@@ -225,9 +242,17 @@ class _Engine:
             yield self._cache_info(self._spec("cache_info_spec", text))
         if text := config.prefix_cache_queries_spec:
             specs = self._with_former_name("prefix_cache_queries_spec", text)
-            yield _value("prefix_cache_queries", _tokens, *specs)
+            yield _value("prefix_cache_queries", _sum, *specs)
         if text := config.prefix_cache_hits_spec:
-            yield _value("prefix_cache_hits", _tokens, *self._with_former_name("prefix_cache_hits_spec", text))
+            yield _value("prefix_cache_hits", _sum, *self._with_former_name("prefix_cache_hits_spec", text))
+
+    def _transfer_readers(self) -> Iterable[_Reader]:
+        config = self._config
+        if text := config.kv_transfers_spec:
+            yield _value("kv_transfers", _sum, self._spec("kv_transfers_spec", text))
+        if text := config.kv_transfer_time_spec:
+            read = _sum if config.kv_transfer_time_unit == "seconds" else _seconds_of_milliseconds
+            yield _value("kv_transfer_seconds", read, self._spec("kv_transfer_time_spec", text))
 
     def _with_former_name(self, field: str, text: str) -> tuple[MetricSpec, ...]:
         spec = self._spec(field, text)
@@ -300,9 +325,14 @@ def _total(values: Iterable[float]) -> int | None:
     return sum(counts) if counts else None
 
 
-def _tokens(values: Iterable[float]) -> float | None:
+def _sum(values: Iterable[float]) -> float | None:
     totals = [value for value in values if 0 <= value <= MAX_TOTAL]
     return sum(totals) if totals else None
+
+
+def _seconds_of_milliseconds(values: Iterable[float]) -> float | None:
+    total = _sum(values)
+    return None if total is None else total / 1000.0
 
 
 def _largest(values: Iterable[float]) -> int | None:

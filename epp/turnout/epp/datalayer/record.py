@@ -90,6 +90,8 @@ class Record:
             seen.cache_num_blocks,
             seen.prefix_cache_queries,
             seen.prefix_cache_hits,
+            seen.kv_transfers,
+            seen.kv_transfer_seconds,
             seen.custom,
             seen.observed_at,
         )

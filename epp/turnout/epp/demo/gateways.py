@@ -5,6 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from turnout.epp.demo.servers import Child
 
@@ -26,15 +27,16 @@ async def started_gateway(
     arguments: Sequence[str],
     labels: Sequence[Mapping[str, str]] | None = None,
 ) -> AsyncIterator[Gateway]:
-    """Starts a simulated server for each of ``servers``, which are arguments of `turnout sim-server`, and `turnout up`
-    with ``arguments`` before them; stops all of it. ``labels`` are those of the endpoints, in the order of the servers.
+    """Starts a `turnout sim-server` for each of ``servers``, which are its arguments, and `turnout up` with
+    ``arguments`` before them; stops all of it. ``labels`` are those of the endpoints, in the order of the servers, of
+    which one process may run several.
 
     Raises:
         ChildError: one of them did not start.
     """
     async with contextlib.AsyncExitStack() as stack:
         started = await _started_servers(stack, servers)
-        urls = tuple(str(server.announced["url"]) for server in started)
+        urls = tuple(url for server in started for url in _urls(server))
         endpoints = [_labelled(url, labels[place] if labels else {}) for place, url in enumerate(urls)]
         up = await stack.enter_async_context(_gateway_process(arguments, endpoints))
         admin = up.announced["admin_url"]
@@ -54,6 +56,10 @@ async def _started_servers(stack: contextlib.AsyncExitStack, servers: Sequence[S
 
 def _server(arguments: Sequence[str]) -> Child:
     return Child("sim-server", "--json", "--port", "0", "--model", MODEL, *arguments)
+
+
+def _urls(server: Child) -> list[str]:
+    return [str(url) for url in cast("Sequence[object]", server.announced["urls"])]
 
 
 def _labelled(url: str, labels: Mapping[str, str]) -> str:

@@ -1,16 +1,16 @@
-"""Gauges of the pool, read from the data layer at the moment of a scrape."""
+"""Figures of the pool, read from the data layer at the moment of a scrape."""
 
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from turnout.epp.datalayer.store import EndpointStatus
 from turnout.epp.observe.labels import printable
-from turnout.framework import Endpoint
+from turnout.framework import Endpoint, EndpointMetrics
 
 
 class PoolView(Protocol):
@@ -35,15 +35,30 @@ _AVERAGED: dict[str, tuple[str, Callable[[Endpoint], float]]] = {
 }
 
 
+_TRANSFERS: dict[str, tuple[str, Callable[[EndpointMetrics], float]]] = {
+    "kv_transfers": (
+        "Transfers of KV cache between engines that the engine of an endpoint reports.",
+        lambda metrics: metrics.kv_transfers,
+    ),
+    "kv_transfer_seconds": (
+        "Time that those transfers took together, by the engine's report.",
+        lambda metrics: metrics.kv_transfer_seconds,
+    ),
+}
+
+
 class PoolGauges(Collector):
-    """Means and deviations over the endpoints in service, and single values of every endpoint."""
+    """Means and deviations over the endpoints in service, and single values of every endpoint.
+
+    Transfers between engines are counters, of the endpoints that report them.
+    """
 
     def __init__(self, prefix: str, pool_name: str, view: PoolView) -> None:
         self._prefix = prefix
         self._pool_name = pool_name
         self._view = view
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         """The pool as it is; the means of an empty pool are 0."""
         everyone = self._view.snapshot()
         serving = {status.name for status in self._view.statuses() if status.in_service}
@@ -55,6 +70,10 @@ class PoolGauges(Collector):
         yield self._of_pool("ready_endpoints", "Endpoints in service.", len(ready))
         yield self._queue_sizes(everyone)
         yield self._in_flight(everyone)
+        for stem, (words, read_metrics) in _TRANSFERS.items():
+            reporting = [endpoint for endpoint in everyone if stem in endpoint.metrics.observed_at]
+            if reporting:
+                yield self._counted(stem, words, reporting, read_metrics)
 
     def _of_pool(self, stem: str, documentation: str, value: float) -> GaugeMetricFamily:
         family = GaugeMetricFamily(self._prefix + stem, documentation, labels=("name",))
@@ -84,6 +103,15 @@ class PoolGauges(Collector):
         for endpoint in endpoints:
             namespace, name = _split(endpoint)
             family.add_metric((name, namespace), endpoint.in_flight)
+        return family
+
+    def _counted(
+        self, stem: str, words: str, endpoints: Sequence[Endpoint], read: Callable[[EndpointMetrics], float]
+    ) -> CounterMetricFamily:
+        family = CounterMetricFamily(self._prefix + stem, words, labels=("endpoint_name", "namespace"))
+        for endpoint in endpoints:
+            namespace, name = _split(endpoint)
+            family.add_metric((name, namespace), read(endpoint.metrics))
         return family
 
 

@@ -10,6 +10,9 @@ Each sequence needs blocks for the tokens that it has computed. An admission nee
 a running sequence that finds no block preempts the one admitted last, which starts over at the head of the
 queue.
 
+A prompt that was received from another engine takes blocks like any other when it is admitted, and all of it but its
+last token counts as computed. Preemption loses it as vLLM does: it is computed here then.
+
 `start_step` decides and takes blocks, `finish_step` hands out the tokens. Between the two the step is in
 progress, and snapshots show its batch as running. Nothing here reads a clock: the caller passes `now` in
 seconds of its own.
@@ -81,7 +84,7 @@ class FinishedRequest:
 
     request_id: str
     cached_tokens: int
-    """Prompt tokens that came from the prefix cache when the request was first admitted."""
+    """Prompt tokens that were in the prefix cache, or received, when the request was first admitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,12 @@ class Engine:
     def blocks_in_use(self) -> int:
         """Blocks that unfinished requests hold."""
         return self._pool.in_use
+
+    def missing_blocks(self, request: GenerationRequest) -> int:
+        """Return how many blocks of a prompt are not cached; as in vLLM, that of its last token never counts as."""
+        sequence = Sequence(request, self._config.model, self._config.block_size, 0.0)
+        found = self._pool.find_prefix(sequence.hashes, self._reusable_blocks(sequence))
+        return -(-sequence.prompt_length // self._config.block_size) - len(found)
 
     def submit(self, request: GenerationRequest, now: float) -> None:
         """Queue a request; it can be in the next step that starts.
@@ -233,7 +242,7 @@ class Engine:
                 preempted = True
             if index == len(self._running):
                 break
-            self._schedule(sequence, count, missing, batch)
+            self._schedule(sequence, count, batch)
             budget -= count
             index += 1
         return budget, preempted
@@ -247,8 +256,7 @@ class Engine:
             elif self._admit(sequence, now):
                 del self._waiting[request_id]
                 count = min(sequence.known - sequence.computed, budget)
-                missing = self._missing_blocks(sequence, sequence.computed + count)
-                self._schedule(sequence, count, missing, batch)
+                self._schedule(sequence, count, batch)
                 budget -= count
             else:
                 break
@@ -262,9 +270,7 @@ class Engine:
         pool = self._pool
         if sequence.blocked_at == pool.releases:
             return False
-        # The last token is always computed: its logits are what the first new token is sampled from.
-        limit = (sequence.known - 1) // self._config.block_size
-        found = pool.find_prefix(sequence.hashes, limit)
+        found = pool.find_prefix(sequence.hashes, self._reusable_blocks(sequence))
         if self._missing_blocks(sequence, sequence.known) - len(found) > pool.available_beside(found):
             sequence.blocked_at = pool.releases
             return False
@@ -274,31 +280,46 @@ class Engine:
         self._running.append(sequence)
         _count_adapter(self._waiting_adapters, sequence, -1)
         _count_adapter(self._running_adapters, sequence, 1)
-        self._record_admission(sequence, now)
+        if sequence.admitted_at is None:
+            self._first_admission(sequence, now)
         return True
 
-    def _record_admission(self, sequence: Sequence, now: float) -> None:
-        if sequence.admitted_at is not None:
-            return
+    def _reusable_blocks(self, sequence: Sequence) -> int:
+        # The last token is always computed: its logits are what the first new token is sampled from.
+        return (sequence.known - 1) // self._config.block_size
+
+    def _first_admission(self, sequence: Sequence, now: float) -> None:
         sequence.admitted_at = now
-        sequence.cached_tokens = sequence.computed
         self._counters.prefix_cache_queries += sequence.prompt_length
-        self._counters.prefix_cache_hits += sequence.cached_tokens
+        self._counters.prefix_cache_hits += sequence.computed
         self._counters.queue_time.observe(now - sequence.arrived_at)
+        if sequence.request.received:
+            self._take_received(sequence)
+        sequence.cached_tokens = sequence.computed
+
+    def _take_received(self, sequence: Sequence) -> None:
+        """Put what was received of the prompt into blocks; `_admit` has found room for all of it."""
+        count = sequence.prompt_length - 1 - sequence.computed
+        self._take_blocks(sequence, count)
+        sequence.computed += count
 
     def _missing_blocks(self, sequence: Sequence, tokens: int) -> int:
         return -(-tokens // self._config.block_size) - len(sequence.blocks)
 
-    def _schedule(self, sequence: Sequence, count: int, missing: int, batch: list[Sequence]) -> None:
-        """Give a sequence its blocks for `count` more tokens and name those that this step fills."""
-        if missing:
+    def _schedule(self, sequence: Sequence, count: int, batch: list[Sequence]) -> None:
+        self._take_blocks(sequence, count)
+        sequence.scheduled = count
+        batch.append(sequence)
+
+    def _take_blocks(self, sequence: Sequence, count: int) -> None:
+        """Give a sequence its blocks for `count` more tokens, and name those that they fill."""
+        missing = self._missing_blocks(sequence, sequence.computed + count)
+        if missing > 0:
             sequence.blocks += self._pool.allocate(missing)
         block_size = self._config.block_size
         first, last = sequence.computed // block_size, (sequence.computed + count) // block_size
         if last > first:
             self._store(sequence, first, last)
-        sequence.scheduled = count
-        batch.append(sequence)
 
     def _store(self, sequence: Sequence, first: int, last: int) -> None:
         block_size = self._config.block_size

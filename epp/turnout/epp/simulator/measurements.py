@@ -15,6 +15,9 @@ INTER_TOKEN_LATENCY_BUCKETS = (
     *(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75),
     *(1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0),
 )
+# Those of vLLM's NixlPromMetrics.
+TRANSFER_TIME_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 5.0)
+TRANSFER_BYTES_BUCKETS = tuple(float(2**power) for power in range(11, 35, 2))
 REQUEST_LATENCY_BUCKETS = (
     *(0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0),
     *(120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0),
@@ -28,11 +31,11 @@ class HistogramSnapshot:
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
     total: float
-    """Sum of the observed values, in seconds."""
+    """Sum of the observed values."""
 
 
 class Histogram:
-    """Counts values, in seconds, into fixed buckets."""
+    """Counts values, in seconds or in bytes, into fixed buckets."""
 
     __slots__ = ("_bounds", "_counts", "_total")
 
@@ -41,10 +44,10 @@ class Histogram:
         self._counts = [0] * (len(bounds) + 1)
         self._total = 0.0
 
-    def observe(self, seconds: float) -> None:
+    def observe(self, value: float) -> None:
         """Count one value; a value on a bound belongs to the bucket below it."""
-        self._counts[bisect_left(self._bounds, seconds)] += 1
-        self._total += seconds
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._total += value
 
     def snapshot(self) -> HistogramSnapshot:
         """Return the counts so far."""
@@ -96,3 +99,35 @@ class EngineSnapshot:
     def waiting(self) -> int:
         """Requests that are not running, for whichever reason."""
         return self.waiting_for_capacity + self.waiting_for_adapter
+
+
+@dataclass(frozen=True)
+class TransferSnapshot:
+    """The transfers of KV-cache blocks from other engines so far."""
+
+    seconds: HistogramSnapshot
+    size: HistogramSnapshot
+    """In bytes."""
+    failed: int
+
+
+class TransferCounters:
+    """Running totals of the transfers to one engine."""
+
+    def __init__(self) -> None:
+        self._seconds = Histogram(TRANSFER_TIME_BUCKETS)
+        self._size = Histogram(TRANSFER_BYTES_BUCKETS)
+        self._failed = 0
+
+    def transferred(self, size: int, seconds: float) -> None:
+        """Count a transfer of so many bytes."""
+        self._seconds.observe(seconds)
+        self._size.observe(float(size))
+
+    def failed(self) -> None:
+        """Count a transfer that did not come about."""
+        self._failed += 1
+
+    def snapshot(self) -> TransferSnapshot:
+        """Return the counts so far."""
+        return TransferSnapshot(self._seconds.snapshot(), self._size.snapshot(), self._failed)

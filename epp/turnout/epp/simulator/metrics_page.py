@@ -8,9 +8,10 @@ from typing import ClassVar
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from turnout.epp.simulator.engine import EngineConfig
-from turnout.epp.simulator.measurements import EngineSnapshot, HistogramSnapshot
+from turnout.epp.simulator.measurements import EngineSnapshot, HistogramSnapshot, TransferSnapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MAX_ADAPTER_SERIES = 1_024
@@ -40,7 +41,10 @@ class AdapterSeries:
 
 
 class MetricsPage:
-    """Renders the page. `snapshot` is called once per page; `started_at` is in Unix seconds."""
+    """Renders the page. `snapshot` is called once per page; `started_at` is in Unix seconds.
+
+    `transfers` tells of the KV connector; None, or a snapshot of None, is an engine without one.
+    """
 
     def __init__(
         self,
@@ -48,9 +52,12 @@ class MetricsPage:
         snapshot: Callable[[], EngineSnapshot],
         adapters: AdapterSeries | None,
         started_at: float,
+        transfers: Callable[[], TransferSnapshot | None] | None = None,
     ) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_EngineCollector(config, snapshot, adapters, started_at))
+        if transfers is not None:
+            self._registry.register(_TransferCollector(config.model, started_at, transfers))
 
     def render(self) -> bytes:
         """Return the page in the Prometheus text format."""
@@ -166,14 +173,7 @@ class _EngineCollector(Collector):
         return gauge
 
     def _histogram(self, name: str, text: str, values: HistogramSnapshot) -> Metric:
-        family = HistogramMetricFamily(f"vllm:{name}", text, labels=_ENGINE_LABELS)
-        buckets: list[tuple[str, float]] = []
-        count = 0
-        for bound, in_bucket in zip((*map(str, values.bounds), "+Inf"), values.counts, strict=True):
-            count += in_bucket
-            buckets.append((bound, count))
-        family.add_metric(self._labels, buckets, values.total)
-        return family
+        return _histogram(name, text, self._labels, values)
 
     def _adapter_info(self, adapters: AdapterSeries) -> Metric:
         info = GaugeMetricFamily(
@@ -199,3 +199,48 @@ class _EngineCollector(Collector):
         info = GaugeMetricFamily("vllm:cache_config_info", text, labels=tuple(labels))
         info.add_metric(tuple(labels.values()), 1.0)
         return info
+
+
+class _TransferCollector(Collector):
+    """The families of vLLM's NIXL connector."""
+
+    def __init__(self, model: str, started_at: float, transfers: Callable[[], TransferSnapshot | None]) -> None:
+        self._labels = ("0", model)
+        self._started_at = started_at
+        self._transfers = transfers
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        transfers = self._transfers()
+        if transfers is None:
+            return
+        yield _histogram(
+            "nixl_xfer_time_seconds",
+            "Histogram of transfer duration for NIXL KV Cache transfers.",
+            self._labels,
+            transfers.seconds,
+        )
+        yield _histogram(
+            "nixl_bytes_transferred",
+            "Histogram of bytes transferred per NIXL KV Cache transfers.",
+            self._labels,
+            transfers.size,
+        )
+        failed = CounterMetricFamily(
+            "vllm:nixl_num_failed_transfers", "Number of failed NIXL KV Cache transfers.", labels=_ENGINE_LABELS
+        )
+        failed.add_metric(self._labels, transfers.failed, created=self._started_at)
+        yield failed
+
+
+def _histogram(name: str, text: str, labels: tuple[str, str], values: HistogramSnapshot) -> Metric:
+    family = HistogramMetricFamily(f"vllm:{name}", text, labels=_ENGINE_LABELS)
+    buckets: list[tuple[str, float]] = []
+    count = 0
+    for bound, in_bucket in zip((*map(floatToGoString, values.bounds), "+Inf"), values.counts, strict=True):
+        count += in_bucket
+        buckets.append((bound, count))
+    family.add_metric(labels, buckets, values.total)
+    return family

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from turnout.epp.simulator.engine import EngineConfig
 from turnout.epp.simulator.faults import Fault
+from turnout.epp.simulator.kv_links import KvLinks
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class SimServerOptions:
     """ZMQ port that replays the last KV cache events; 0 takes any free port. Needs `kv_events_port`."""
     kv_events_topic: str | None = None
     """ZMQ topic of the events; None is kv@<host>:<port>@<model>."""
+    kv_links: KvLinks | None = None
+    """How fast KV-cache blocks come from other servers; `POST /sim/kv-links` replaces it at run time. None: no blocks
+    come from anywhere, and prompts are computed here whatever a request says."""
+    kv_bytes_per_token: int = 131_072
+    """What a token takes of the KV cache; the default is that of Llama-3.1-8B in BF16."""
     fault: Fault = field(default_factory=Fault)
     """The fault active from the start; `POST /sim/fault` replaces it at run time."""
 
@@ -57,6 +63,8 @@ class SimServerOptions:
                 raise ValueError(f"{name} must be between 0 and 65535, got {port}")
         if self.kv_replay_port is not None and self.kv_events_port is None:
             raise ValueError("kv_replay_port needs kv_events_port")
+        if self.kv_bytes_per_token < 1:
+            raise ValueError(f"kv_bytes_per_token must be at least 1, got {self.kv_bytes_per_token}")
         names = (self.model, *self.lora_names)
         if not all(names) or len(set(names)) < len(names):
             raise ValueError(f"model and lora_names must be non-empty and distinct, got {', '.join(map(repr, names))}")

@@ -9,6 +9,7 @@ import struct
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import NoReturn
 
 import msgspec
@@ -18,15 +19,20 @@ from aiohttp import web
 from turnout.epp.simulator.driver import EngineDriver, EngineStoppedError, Generation
 from turnout.epp.simulator.engine import Engine
 from turnout.epp.simulator.faults import Fault, FaultInjector
+from turnout.epp.simulator.kv_links import parse_kv_links
 from turnout.epp.simulator.metrics_page import CONTENT_TYPE, MetricsPage
 from turnout.epp.simulator.openai_requests import ParsedRequest, RequestError, parse_chat, parse_completion
 from turnout.epp.simulator.openai_responses import DONE, ResponseFormat, Usage, error_body, models_body, usage_of
 from turnout.epp.simulator.options import SimServerOptions
+from turnout.epp.simulator.remote_prefill import RemotePrefill
 from turnout.epp.simulator.rendering import parse_tokenize, rendered_body, tokenized_body
 from turnout.epp.simulator.sequence import GenerationRequest
 from turnout.epp.simulator.tokens import generate_words
+from turnout.plugins.disagg.routing_headers import PREFILLER
 
-_COMPLETIONS, _CHAT, _FAULT = "/v1/completions", "/v1/chat/completions", "/sim/fault"
+_COMPLETIONS, _CHAT = "/v1/completions", "/v1/chat/completions"
+_FAULT, _KV_LINKS, _KV_TRANSFERS = "/sim/fault", "/sim/kv-links", "/sim/kv-transfers"
+_CONTROLS = frozenset({_FAULT, _KV_LINKS, _KV_TRANSFERS})
 _RESET_AFTER = web.RequestKey("reset_after", int)
 _MAX_LOAD_FORMAT = 16
 
@@ -34,7 +40,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class SimRoutes:
-    """The handlers; holds no state beside the engine, its driver and the active fault."""
+    """The handlers; holds no state beside the engine, its driver, its KV connector and the active fault."""
 
     def __init__(
         self,
@@ -43,12 +49,14 @@ class SimRoutes:
         driver: EngineDriver,
         faults: FaultInjector,
         page: MetricsPage,
+        remote: RemotePrefill,
     ) -> None:
         self._options = options
         self._engine = engine
         self._driver = driver
         self._faults = faults
         self._page = page
+        self._remote = remote
         self._started_at = int(time.time())
 
     def application(self, max_body_bytes: int) -> web.Application:
@@ -56,7 +64,7 @@ class SimRoutes:
 
         @web.middleware
         async def show_faults(request: web.Request, handler: _Handler) -> web.StreamResponse:
-            if request.path != _FAULT:
+            if request.path not in _CONTROLS:
                 await self._strike(request)
             return await handler(request)
 
@@ -73,6 +81,8 @@ class SimRoutes:
                 web.get("/metrics", self._metrics),
                 web.post("/reset_prefix_cache", self._reset_prefix_cache),
                 web.post(_FAULT, self._set_fault),
+                web.post(_KV_LINKS, self._set_kv_links),
+                web.get(_KV_TRANSFERS, self._kv_transfers),
             ]
         )
         return application
@@ -122,8 +132,24 @@ class SimRoutes:
         self._faults.activate(fault)
         return web.Response(body=msgspec.json.encode(fault), content_type="application/json")
 
+    async def _set_kv_links(self, request: web.Request) -> web.Response:
+        try:
+            links = parse_kv_links(await request.read())
+        except ValueError as error:
+            raise RequestError(400, "BadRequestError", str(error)) from error
+        self._remote.links = links
+        return web.Response(body=msgspec.json.encode(links), content_type="application/json")
+
+    async def _kv_transfers(self, _: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(self._remote.by_peer()), content_type="application/json")
+
     async def _generate(self, request: web.Request, parsed: ParsedRequest) -> web.StreamResponse:
-        generation = self._driver.open(self._generation_request(parsed))
+        wanted = self._generation_request(parsed)
+        prefiller = request.headers.get(PREFILLER)
+        if prefiller and self._remote.links is not None:
+            received = await self._remote.fetch(wanted, prefiller, request.path, await request.read())
+            wanted = replace(wanted, received=received)
+        generation = self._driver.open(wanted)
         try:
             if parsed.stream:
                 return await self._answer_stream(request, parsed, generation)

@@ -25,6 +25,8 @@ class GenerationRequest:
     cache_salt: str | None = None
     finish_reason: FinishReason = "length"
     """Why the answer ends where it does, reported with the last token."""
+    received: bool = False
+    """Whether another engine has computed the prompt and its keys and values have been transferred here."""
 
     def __post_init__(self) -> None:
         if not self.prompt or not self.output:
@@ -71,7 +73,7 @@ class Sequence:
         self.scheduled = 0
         """How many tokens the step in progress computes."""
         self.cached_tokens = 0
-        """Prompt tokens that the prefix cache held at the first admission."""
+        """Prompt tokens that need not be computed at the first admission: cached here, or received."""
         self.decoding = False
         self.done = False
         self.blocks: list[Block] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from turnout.epp.simulator.faults import FaultInjector
 from turnout.epp.simulator.kv_events import EventEncoder, KVEventPublisher
 from turnout.epp.simulator.metrics_page import AdapterSeries, MetricsPage
 from turnout.epp.simulator.options import SimServerOptions
+from turnout.epp.simulator.remote_prefill import RemotePrefill
 from turnout.epp.simulator.routes import SimRoutes
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class RunningSimServer:
         port: int,
         runner: web.AppRunner,
         engine_task: asyncio.Task[None],
+        remote: RemotePrefill,
         publisher: KVEventPublisher | None,
     ) -> None:
         self.port = port
@@ -44,6 +47,7 @@ class RunningSimServer:
         self.kv_replay_port = publisher.replay_port if publisher is not None else None
         self._runner = runner
         self._engine_task = engine_task
+        self._remote = remote
         self._publisher = publisher
 
     async def wait_failed(self) -> None:
@@ -53,6 +57,7 @@ class RunningSimServer:
     async def close(self) -> None:
         """Stop listening, drop requests in progress and free all ports."""
         await self._runner.cleanup()
+        await self._remote.close()
         self._engine_task.cancel()
         await asyncio.wait([self._engine_task])
         if self._publisher is not None:
@@ -73,8 +78,11 @@ async def start_sim_server(options: SimServerOptions, *, crash: Callable[[], Non
     adapters = AdapterSeries() if options.lora_names else None
     followers = _StepFollowers(engine, options, adapters)
     driver = EngineDriver(engine, options.time_scale, lambda: faults.slowdown, followers.follow)
-    page = MetricsPage(options.engine_config(), engine.snapshot, adapters, time.time())
-    application = SimRoutes(options, engine, driver, faults, page).application(_MAX_BODY_BYTES)
+    remote = RemotePrefill(
+        engine, options.kv_links, options.kv_bytes_per_token * options.block_size, options.time_scale
+    )
+    page = MetricsPage(options.engine_config(), engine.snapshot, adapters, time.time(), remote.snapshot)
+    application = SimRoutes(options, engine, driver, faults, page, remote).application(_MAX_BODY_BYTES)
     # Cancellation of the handler is how a client's disconnect reaches the engine.
     runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
@@ -86,35 +94,38 @@ async def start_sim_server(options: SimServerOptions, *, crash: Callable[[], Non
         await runner.cleanup()
         raise
     engine_task = asyncio.get_running_loop().create_task(driver.run())
-    return RunningSimServer(options.host, port, runner, engine_task, publisher)
+    return RunningSimServer(options.host, port, runner, engine_task, remote, publisher)
 
 
-async def serve_sim_server(
-    options: SimServerOptions, on_ready: Callable[[RunningSimServer], None] | None = None
+async def serve_sim_servers(
+    several: Sequence[SimServerOptions], on_ready: Callable[[Sequence[RunningSimServer]], None] | None = None
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `on_ready` is called once requests are accepted.
+    """Serve until SIGINT or SIGTERM; `on_ready` is called once all of them accept requests.
 
     Raises:
         OSError: an address cannot be bound.
 
     """
-    server = await start_sim_server(options)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    logger.info("simulated model server %s on %s", options.model, server.url)
-    if on_ready is not None:
-        on_ready(server)
-    waits = [loop.create_task(stop.wait()), loop.create_task(server.wait_failed())]
-    try:
-        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in waits:
-            task.cancel()
-        await server.close()
+    async with contextlib.AsyncExitStack() as stack:
+        servers = []
+        for options in several:
+            servers.append(await start_sim_server(options))
+            stack.push_async_callback(servers[-1].close)
+            logger.info("simulated model server %s on %s", options.model, servers[-1].url)
+        if on_ready is not None:
+            on_ready(servers)
+        waits = [loop.create_task(stop.wait()), *(loop.create_task(server.wait_failed()) for server in servers)]
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in waits:
+                task.cancel()
 
 
 class _StepFollowers:

@@ -18,7 +18,15 @@ from turnout.framework import (
     SchedulingResult,
     StateKey,
 )
-from turnout.plugins.disagg.keys import DEFAULT_HANDLER, DISAGG_DECISION, PEER_ENDPOINT, PEER_STAGE, Decision, Stage
+from turnout.plugins.disagg.keys import (
+    DEFAULT_HANDLER,
+    DISAGG_DECISION,
+    PEER_ENDPOINT,
+    PEER_STAGE,
+    Decision,
+    ReasonedDecision,
+    Stage,
+)
 from turnout.plugins.disagg.routing_headers import routing_headers
 
 StageOrder: TypeAlias = Literal["decode-first", "prefill-first"]
@@ -138,8 +146,17 @@ class DisaggProfileHandler:
         if isinstance(decode, NoEndpointsError):
             raise decode
         found = {profile: result for profile, result in results.items() if isinstance(result, ProfileResult)}
-        reasons = [_reason(profile, results.get(profile)) for profile in self._order]
+        reasons = [_reason(profile, results.get(profile)) + self._why(profile, state) for profile in self._order]
         return SchedulingResult(self._decode, found, reasons=tuple(reasons))
+
+    def _why(self, profile: str, state: CycleState) -> str:
+        """What the profile's decider says about it, if it says anything."""
+        key = self._deciders.get(profile)
+        decision = None if key is None else state.get(key)
+        first = state.get(self._peer_key)
+        if first is None or not isinstance(decision, ReasonedDecision):
+            return ""
+        return f" ({decision.reason(first)})"
 
     def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> Mapping[str, str]:
         """Tells the engine that decodes who works for it."""

@@ -1,6 +1,7 @@
 """What plugins say to each other about a request that several endpoints work on."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from turnout.framework import Endpoint, KeyFamily
@@ -9,6 +10,18 @@ DEFAULT_HANDLER = "disagg-profile-handler"
 
 Decision: TypeAlias = Callable[[Endpoint], bool]
 """Whether a stage shall run, given the endpoint that was picked first for the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonedDecision:
+    """A decision that can say why in a few words, which is asked for once for each request."""
+
+    decide: Decision
+    reason: Callable[[Endpoint], str]
+
+    def __call__(self, endpoint: Endpoint) -> bool:
+        return self.decide(endpoint)
+
 
 DISAGG_DECISION: KeyFamily[Decision] = KeyFamily("disagg-decision", "prefix-based-pd-decider")
 """Published by deciders for each request, asked for by the profile handler in the cycle."""

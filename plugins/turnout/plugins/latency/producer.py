@@ -4,7 +4,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -34,7 +33,8 @@ from turnout.plugins.latency.figures import LatencyFigures, variant_readings
 from turnout.plugins.latency.keys import DEFAULT_PRODUCER, LATENCY_PREDICTIONS, SLO_TARGETS, SloTargets
 from turnout.plugins.latency.learnt_file import Factors, read_learnt, write_learnt
 from turnout.plugins.latency.predictor import Predictor, PredictorSettings, RequestShape, Row, Site, Table
-from turnout.plugins.latency.predictor_servers import Followed, PredictorServers
+from turnout.plugins.latency.predictor_servers import PredictorServers
+from turnout.plugins.latency.run import Run
 from turnout.plugins.model_cache.keys import LOAD_SECONDS
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES
 
@@ -54,24 +54,11 @@ OK = 200
 LONGEST_ANSWER = 1_000_000
 """Tokens. A report of more is a mistake, and would be what answers are expected to be for thousands of requests."""
 
+PREFILL_PROFILE = "prefill"
+
 _EVENT = b"data:"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Run:
-    """A request on its way, until it ends."""
-
-    number: int
-    site: Site
-    row: Row
-    context_tokens: float
-    sent_at: float
-    followed: Followed | None = None
-    first_token_at: float | None = None
-    events: int = 0
-    seen_bytes: int = 0
 
 
 class PredictedLatencyProducer:
@@ -83,6 +70,9 @@ class PredictedLatencyProducer:
     Endpoint Picker, which ``streaming_mode`` asks for; otherwise only the duration of requests corrects predictions.
     Requests without targets of their own have ``default_ttft_target`` and ``default_tpot_target``, if any;
     ``slo_buffer_factor`` multiplies targets.
+
+    Where the profile ``prefill`` picked another endpoint than the destination, the prompt is that one's work, and the
+    first token, less a step of the destination, teaches about it; without first pieces nothing is learnt then.
 
     Answers are expected to be as long as those that were seen, ``expected_output_tokens`` until there are some, and at
     most what the request allows. ``max_running_requests`` is how many requests an engine runs at once, 0 for the most
@@ -147,7 +137,7 @@ class PredictedLatencyProducer:
         self._predictions_key = LATENCY_PREDICTIONS.of(name)
         self._targets_key = SLO_TARGETS.of(name)
         self._table_key = StateKey[Table]("latency-table", producer=name)
-        self._run_key = StateKey[_Run]("latency-run", producer=name)
+        self._run_key = StateKey[Run]("latency-run", producer=name)
         self.reads = (self._matches_key,)
         self.optional_reads = (PROMPT, self._loading_key)
         self.writes = (self._predictions_key, self._targets_key)
@@ -216,11 +206,10 @@ class PredictedLatencyProducer:
     def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> None:
         """Counts the work that goes to the destination."""
         endpoint, table = result.endpoint, state.get(self._table_key)
-        row = table.row(endpoint.name) if table is not None else None
-        if row is None:
-            row = self._predict(self._shape(request, state, [endpoint]), state, [endpoint]).row(endpoint.name)
+        row = self._row(request, state, endpoint)
         if row is None:
             return
+        prefill = self._prefill(request, state, result)
         published = row.prediction
         if table is not None:
             # The state lives as long as the response: what was predicted of a thousand others need not.
@@ -232,17 +221,34 @@ class PredictedLatencyProducer:
         site = self._predictor.site(endpoint)
         number, tokens = next(self._numbers), self._answers.expected(request)
         context = state.get(PROMPT, Prompt()).tokens + tokens / 2
-        shown = request.stream and self._sees_bodies
-        duration = row.prediction.ttft_seconds + tokens * row.prediction.tpot_seconds
-        prefill = row.load_seconds + row.prefill_seconds
-        site.work.send(number, prefill, duration, context, state.now, shows_first_token=shown)
-        run = _Run(number, site, row, context, state.now)
+        run = Run(number, site, row, context, state.now, prefill)
+        run.begin(tokens, shows_first_token=request.stream and self._sees_bodies)
         if self._servers is not None:
             served = None if published is row.prediction else published
             shape = self._shape(request, state, [endpoint])
             run.followed = self._servers.dispatched(shape, endpoint, served, row.load_seconds)
         state.write(self._run_key, run)
+        if prefill is not None:
+            published = published._replace(ttft_seconds=run.ttft_seconds)
         self._figures.predicted(request, published)
+
+    def _row(self, request: InferenceRequest, state: CycleState, endpoint: Endpoint) -> Row | None:
+        """What was predicted of an endpoint; what is predicted now if it was no candidate."""
+        table = state.get(self._table_key)
+        row = table.row(endpoint.name) if table is not None else None
+        if row is not None:
+            return row
+        return self._predict(self._shape(request, state, [endpoint]), state, [endpoint]).row(endpoint.name)
+
+    def _prefill(
+        self, request: InferenceRequest, state: CycleState, result: SchedulingResult
+    ) -> tuple[Site, Row] | None:
+        """Where another endpoint than the destination computes the prompt, and what was predicted of that."""
+        profile = result.profiles.get(PREFILL_PROFILE)
+        if profile is None or profile.picked[0].name == result.endpoint.name:
+            return None
+        row = self._row(request, state, profile.picked[0])
+        return None if row is None else (self._predictor.site(profile.picked[0]), row)
 
     def response_body(
         self, request: InferenceRequest, state: CycleState, response: Response, chunk: ResponseChunk
@@ -254,10 +260,9 @@ class PredictedLatencyProducer:
             return
         now = state.now
         if run.first_token_at is None and chunk.data:
-            run.first_token_at = now
-            run.site.work.first_token(run.number, now)
-            self._predictor.saw_ttft(run.site, run.row, now - run.sent_at)
-            if self._servers is not None and run.followed is not None:
+            run.first_token(self._predictor, now)
+            # What servers know of an endpoint would not tell that another one's prompt is in the time.
+            if self._servers is not None and run.followed is not None and run.prefill is None:
                 self._servers.saw_ttft(run.followed, now - run.sent_at)
             self._judge(request, "ttft", self._promised(request)[0], now - request.received_at)
         run.events += chunk.data.count(_EVENT)
@@ -269,7 +274,7 @@ class PredictedLatencyProducer:
         if run is None:
             return
         state.discard(self._run_key)
-        run.site.work.end(run.number, run.context_tokens, state.now)
+        run.end(state.now)
         if self._servers is not None and run.followed is not None:
             self._servers.ended(run.followed)
         if completion.cause is not Termination.NATURAL or completion.status != OK:
@@ -279,9 +284,9 @@ class PredictedLatencyProducer:
         if tokens > 0:
             self._answers.saw(tokens)
         tokens = tokens or self._answers.estimated(request, run.events, run.seen_bytes, completion.response_bytes)
-        if run.first_token_at is None:
+        if run.first_token_at is None and run.prefill is None:
             self._predictor.saw_duration(run.site, run.row, tokens, state.now - run.sent_at)
-        elif tokens > 1 and state.now > run.first_token_at:
+        elif run.first_token_at is not None and tokens > 1 and state.now > run.first_token_at:
             tpot = (state.now - run.first_token_at) / (tokens - 1)
             self._predictor.saw_tpot(run.site, run.row, tpot)
             if self._servers is not None and run.followed is not None:

@@ -1,0 +1,1 @@
+"""Picks several endpoints for one request, all of them or none."""
