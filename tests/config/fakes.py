@@ -53,6 +53,10 @@ class ContentScorer(QueueScorer):
         self.optional_reads = (LOAD.of(producer_name),)
 
 
+class EitherScorer(QueueScorer):
+    optional_reads = (LOAD.of("first"), LOAD.of("second"))
+
+
 class OrphanScorer(QueueScorer):
     reads = (ORPHAN,)
 
@@ -302,6 +306,7 @@ OFFERED = {
     "sloppy-scorer": "SloppyScorer",
     "content-scorer": "ContentScorer",
     "all-filter": "AllFilter",
+    "either-scorer": "EitherScorer",
     "filter-and-scorer": "FilterAndScorer",
     "rule-filter": "RuleFilter",
     "broken-filter": "BrokenFilter",

@@ -173,6 +173,18 @@ def test_a_policy_that_reads_later_makes_the_producer_of_its_key() -> None:
             ["4: plugins[0]: plugin 'content-scorer' goes without 'load': 'queue-scorer' writes none"],
             id="a plugin that is no producer of it",
         ),
+        pytest.param(
+            "- type: either-scorer\n- type: load-producer\n  name: second", [], id="the second of two that would do"
+        ),
+        pytest.param(
+            "- type: either-scorer\n- type: load-producer",
+            [
+                "4: plugins[0]: plugin 'either-scorer' goes without 'load': "
+                f"'{name}' writes none; accepted: load-producer"
+                for name in ("first", "second")
+            ],
+            id="neither of two that would do",
+        ),
     ],
 )
 def test_an_optional_read_that_somebody_meant_is_warned_of(plugins: str, found: list[str]) -> None:

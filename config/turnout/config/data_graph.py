@@ -159,8 +159,11 @@ def _check_attributes(assembly: Assembly, instance: Instance) -> None:
 
 
 def _check_optional(assembly: Assembly, instance: Instance) -> None:
-    for key in keys(instance, "optional_reads"):
-        if key in _GIVEN or not key.producer or writers(assembly, key) or assembly.lacks(key.producer):
+    optional = keys(instance, "optional_reads")
+    # Who would take one of several producers' has what it needs.
+    found = {key.name for key in optional if writers(assembly, key)}
+    for key in optional:
+        if key in _GIVEN or not key.producer or key.name in found or assembly.lacks(key.producer):
             continue
         same = _writers_of_name(assembly, key)
         # That a plugin on offer is not configured is what optional means; a name that nobody has is a mistake.

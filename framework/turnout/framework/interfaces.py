@@ -290,7 +290,8 @@ class EndpointDiscovery(Protocol):
 class DataSource(Protocol):
     """Fetches raw data about one endpoint, time after time.
 
-    ``interval_seconds`` None means the Endpoint Picker's refresh interval.
+    ``interval_seconds`` None means the Endpoint Picker's refresh interval. A source that asks something other than the
+    endpoint declares ``shows_health = False``: whether it answers then says nothing about the endpoint.
     """
 
     @property

@@ -20,8 +20,8 @@ REPORTED = EndpointMetrics(
     running_requests=5,
     kv_cache_utilization=0.5,
     active_adapters=frozenset({"b", "a"}),
-    custom={"spare": float("nan")},
-    observed_at={"waiting_queue_size": 99.5, "running_requests": 98.0},
+    custom={"spare": float("nan"), "GPUUtilization/dcgm-extractor": 0.25},
+    observed_at={"waiting_queue_size": 99.5, "running_requests": 98.0, "custom.GPUUtilization/dcgm-extractor": 97.0},
 )
 
 
@@ -130,6 +130,7 @@ async def test_endpoints_are_shown_with_state_reason_and_the_age_of_every_value(
     assert metrics["kv_cache_utilization"] == {"value": 0.5, "age_seconds": None}
     assert metrics["active_adapters"] == {"value": ["a", "b"], "age_seconds": None}
     assert metrics["spare"] == {"value": None, "age_seconds": None}
+    assert metrics["GPUUtilization/dcgm-extractor"] == {"value": 0.25, "age_seconds": 3.0}
     assert (second["in_service"], second["reason"]) == (False, "connection refused")
 
 

@@ -360,6 +360,23 @@ async def test_an_endpoint_is_failing_only_when_all_its_sources_are(bench: Bench
         await good.until(lambda: len(bench.out_of_service()) == 2)
 
 
+async def test_a_source_that_asks_something_else_says_nothing_about_the_health_of_an_endpoint(bench: Bench) -> None:
+    class Exporter(Pages):
+        shows_health = False
+
+    engine, exporter = Pages(bench.clock, OSError("refused")), Exporter(bench.clock)
+    async with bench.scraping(bound(engine, name="engine"), bound(exporter, name="exporter")):
+        await engine.until(lambda: len(bench.out_of_service()) == 2)
+        assert bench.out_of_service()["default/a"] == "engine: refused"
+        fetches = exporter.fetches
+        await exporter.until(lambda: exporter.fetches >= fetches + 4)
+        assert len(bench.out_of_service()) == 2
+        engine.outcome, exporter.outcome = PAGE, OSError("refused")
+        await engine.until(lambda: bench.out_of_service() == {})
+        await exporter.until(lambda: bench.counters.poll_errors["exporter"] >= 12)
+        assert bench.out_of_service() == {}
+
+
 async def test_each_source_has_its_own_interval(bench: Bench) -> None:
     fast, slow = Pages(bench.clock), Pages(bench.clock, interval_seconds=1e6)
     async with bench.scraping(bound(fast), bound(slow)):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 
@@ -6,7 +8,7 @@ from turnout.framework import CycleState, Endpoint
 from turnout.framework.testing import check_filter, check_scorer, make_endpoint, make_request, make_state
 from turnout.plugins.disagg.keys import PEER_ENDPOINT
 from turnout.plugins.topology.affinity import TopologyAffinityFilter, TopologyAffinityScorer
-from turnout.plugins.topology.places import Level
+from turnout.plugins.topology.places import PLACE_LABELS, Level, PlaceLabels
 
 HOST, RACK, ZONE, REGION = (
     "kubernetes.io/hostname",
@@ -56,3 +58,54 @@ def test_both_keep_their_contracts(endpoints: list[Endpoint]) -> None:
     state.write(PEER_ENDPOINT.of(""), endpoints[0])
     check_filter(TopologyAffinityFilter(), make_request(), state, endpoints)
     check_scorer(TopologyAffinityScorer(), make_request(), state, endpoints)
+
+
+ROOMS = [make_endpoint("same", labels={"room": "7"}), make_endpoint("other", labels={"room": "8"})]
+
+
+def with_peer_in_room_7(**published: str) -> CycleState:
+    """The state with places published by plugins of these names, each by a label for hosts."""
+    state = make_state()
+    state.write(PEER_ENDPOINT.of(""), make_endpoint("peer", labels={"room": "7"}))
+    for name, label in published.items():
+        state.write(PLACE_LABELS.of(name.replace("_", "-")), PlaceLabels(host=label))
+    return state
+
+
+@pytest.mark.parametrize(
+    ("parameters", "published", "knows_rooms"),
+    [
+        pytest.param({}, {"topology_extractor": "room"}, True, id="those of the topology-extractor"),
+        pytest.param({}, {"mine": "room"}, False, id="not those of one of another name"),
+        pytest.param({}, {}, False, id="those of Kubernetes without any"),
+        pytest.param({}, {"topology_producer": "room"}, True, id="those of topology-producer"),
+        pytest.param(
+            {},
+            {"topology_producer": "x", "topology_extractor": "room"},
+            True,
+            id="first the extractor's",
+        ),
+        pytest.param({"topology_producer_name": "mine"}, {"mine": "room"}, True, id="those of the one that is named"),
+        pytest.param(
+            {"topology_producer_name": "topology-producer"},
+            {"topology_producer": "room"},
+            True,
+            id="of topology-producer",
+        ),
+        pytest.param({"topology_producer_name": "nobody"}, {"topology_extractor": "room"}, False, id="nobody's"),
+        pytest.param({"labels": PlaceLabels("room")}, {"topology_extractor": "x"}, True, id="stated ones come first"),
+    ],
+)
+def test_places_are_what_these_labels_say(
+    parameters: dict[str, Any], published: dict[str, str], knows_rooms: bool
+) -> None:
+    state = with_peer_in_room_7(**published)
+    assert TopologyAffinityScorer(**parameters).score(make_request(), state, ROOMS) == [float(knows_rooms), 0.0]
+    kept = TopologyAffinityFilter(**parameters).filter(make_request(), state, ROOMS)
+    assert kept == (ROOMS[:1] if knows_rooms else ROOMS)
+
+
+@pytest.mark.parametrize("plugin", [TopologyAffinityFilter, TopologyAffinityScorer])
+def test_labels_and_somebody_else_who_names_them_exclude_each_other(plugin: Any) -> None:
+    with pytest.raises(ValueError, match="labels must not be given beside topology_producer_name, which is 'mine'"):
+        plugin(labels=PlaceLabels(), topology_producer_name="mine")

@@ -11,13 +11,14 @@ from plugins.generated import produce
 from plugins.http_servers import Answer, saying, serving
 from plugins.topology.islands import GB, busy, islands
 from turnout.config import load_pipeline
-from turnout.framework import Endpoint, GaugeReading, WallClock
+from turnout.framework import Endpoint, GaugeReading, PluginName, WallClock
 from turnout.framework.testing import check_producer, make_endpoint, make_request, make_state
 from turnout.plugins.feeds.source import FeedSource
 from turnout.plugins.topology.document import encoded
 from turnout.plugins.topology.keys import TOPOLOGY, Place, Reach, Route
 from turnout.plugins.topology.machine import Machine
 from turnout.plugins.topology.per_host import HostPages
+from turnout.plugins.topology.places import PLACE_LABELS, PlaceLabels
 from turnout.plugins.topology.producer import TopologyProducer
 
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
@@ -50,6 +51,12 @@ def test_labels_alone_make_a_topology() -> None:
     assert routes("default/b") == Route(Reach.NODE, 31.5 * GB, 2e-5)
     assert routes("default/x") is None
     assert topology.state("default/a", 0.0) is None
+
+
+def test_the_labels_of_places_are_published_beside_the_topology() -> None:
+    plugin = TopologyProducer(WallClock(0.0), places=PlaceLabels(host="node"), name=PluginName("mine"))
+    state = check_producer(plugin, make_request(), make_state(), POOL)
+    assert state.read(PLACE_LABELS.of("mine")) == PlaceLabels(host="node")
 
 
 def test_a_scheduler_without_an_endpoint_picker_is_told_by_its_requests() -> None:

@@ -158,7 +158,7 @@ def _endpoint(endpoint: Endpoint, status: EndpointStatus | None, now: float) -> 
     }
 
 
-def _metrics(endpoint: Endpoint, now: float) -> dict[str, object]:
+def _metrics(endpoint: Endpoint, now: float) -> dict[str, dict[str, object]]:
     """Each value with its age in seconds; the age is null where the engine never reported the value."""
     metrics = endpoint.metrics
     values: dict[str, object] = {
@@ -174,9 +174,14 @@ def _metrics(endpoint: Endpoint, now: float) -> dict[str, object]:
         "prefix_cache_hits": _finite(metrics.prefix_cache_hits),
         "kv_transfers": _finite(metrics.kv_transfers),
         "kv_transfer_seconds": _finite(metrics.kv_transfer_seconds),
-        **{name: _finite(value) for name, value in metrics.custom.items()},
     }
-    return {name: {"value": value, "age_seconds": _finite(metrics.age(name, now))} for name, value in values.items()}
+    aged = {name: _aged(value, metrics.age(name, now)) for name, value in values.items()}
+    custom = {name: _aged(_finite(value), metrics.age(f"custom.{name}", now)) for name, value in metrics.custom.items()}
+    return aged | custom
+
+
+def _aged(value: object, seconds: float) -> dict[str, object]:
+    return {"value": value, "age_seconds": _finite(seconds)}
 
 
 _PAGES = (

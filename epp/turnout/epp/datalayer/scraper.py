@@ -200,7 +200,8 @@ class Scraper:
     """Keeps the store's metrics current from the given sources, which it does not close.
 
     Failures are counted and reported to the store, and end nothing. With several sources, an endpoint counts
-    as failing when all of them fail for it. A page that an extractor cannot read is a failure too.
+    as failing when all of them fail for it, but for those with ``shows_health`` false, which do not count. A page that
+    an extractor cannot read is a failure too.
     """
 
     def __init__(
@@ -217,6 +218,11 @@ class Scraper:
         self._clock = clock
         self._rng = rng
         self._counters = counters
+        self._showing = frozenset(
+            source
+            for source, binding in enumerate(self._bindings)
+            if getattr(binding.source.plugin, "shows_health", True)
+        )
         own = (binding.source.plugin.interval_seconds for binding in self._bindings)
         self._intervals = [refresh_seconds if interval is None else interval for interval in own]
         self._round_seconds = min(self._intervals, default=refresh_seconds)
@@ -320,12 +326,14 @@ class Scraper:
 
     def _report(self, target: _Target, problem: str | None) -> None:
         site = target.site
+        if target.source not in self._showing:
+            return
         if problem is None:
             site.failing.discard(target.source)
             self._store.scrape_succeeded(site.name)
             return
         site.failing.add(target.source)
-        if len(site.failing) == len(self._bindings):
+        if len(site.failing) == len(self._showing):
             self._store.scrape_failed(site.name, problem)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from turnout.framework import Endpoint
+from turnout.framework import Endpoint, KeyFamily
 from turnout.plugins.topology.keys import Place, Reach
 
 Level: TypeAlias = Literal["host", "rack", "zone", "region"]
@@ -33,6 +33,10 @@ class PlaceLabels:
         """What the labels say."""
         found = (labels.get(label, "") for label in (self.host, self.rack, self.zone, self.region))
         return Place(*found)
+
+
+PLACE_LABELS: KeyFamily[PlaceLabels] = KeyFamily("place-labels", "topology-extractor")
+"""Which labels say where endpoints are, by the plugin that a file names them in."""
 
 
 def reach_between(one: Place, other: Place) -> Reach | None:

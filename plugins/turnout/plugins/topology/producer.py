@@ -25,7 +25,7 @@ from turnout.plugins.topology.keys import DEFAULT_PRODUCER, TOPOLOGY, GpuState, 
 from turnout.plugins.topology.machine_sources import MachineSources
 from turnout.plugins.topology.network import DEFAULT_NETWORK, Network
 from turnout.plugins.topology.per_host import HostPages
-from turnout.plugins.topology.places import PlaceLabels
+from turnout.plugins.topology.places import PLACE_LABELS, PlaceLabels
 from turnout.plugins.topology.sites import site_of
 
 DEFAULT_NAME = PluginName(DEFAULT_PRODUCER)
@@ -82,7 +82,8 @@ class TopologyProducer:
         self._now = 0.0
         self._sources = MachineSources(clock, max_age, documents, agents, dcgm, self._place_again)
         self._key = TOPOLOGY.of(name)
-        self.writes = (self._key,)
+        self._places_key = PLACE_LABELS.of(name)
+        self.writes = (self._key, self._places_key)
 
     # --- Topology ----------------------------------------------------------------------------------------
 
@@ -103,12 +104,13 @@ class TopologyProducer:
     # --- extension points --------------------------------------------------------------------------------
 
     async def produce(self, request: InferenceRequest, state: CycleState, endpoints: Sequence[Endpoint]) -> None:
-        """Publishes the topology."""
+        """Publishes the topology, and which labels say where endpoints are."""
         self._now = state.now
         if not self._watches:
             # Nobody tells of changes of the pool: a scheduler without an Endpoint Picker around it.
             self._take(endpoints)
         state.write(self._key, self)
+        state.write(self._places_key, self._places)
 
     def endpoints_changed(self, endpoints: Sequence[Endpoint]) -> None:
         """Follows the hosts of the pool."""
