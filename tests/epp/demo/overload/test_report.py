@@ -71,7 +71,7 @@ def test_failures_and_requests_without_an_answer_are_named() -> None:
     [
         pytest.param({}, [], id="nothing to doubt"),
         pytest.param(
-            {"late_p99": 0.012}, ["The client was late to send without flow control (12 ms"], id="a busy client"
+            {"late_p99": 0.012}, ["The client of without flow control was 12 ms late to send"], id="a busy client"
         ),
         pytest.param({"served_per_second": 17.0}, ["The servers served 17.0 requests/s"], id="slow servers"),
     ],

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from turnout.epp.demo.overload.arms import OVERLOAD, ArmName, Load
@@ -14,10 +13,8 @@ from turnout.epp.demo.overload.figures import LevelFigures, RunFigures, critical
 from turnout.epp.demo.overload.profiles import Bounds
 from turnout.epp.demo.overload.workload import CRITICAL
 from turnout.epp.demo.timed.goals import Goal
+from turnout.epp.demo.timed.shown import late_clients, milliseconds, runs_table
 
-# On an idle machine with two cores it is 2 to 5 ms. Whatever delays the client delays Envoy and the picker alike, so
-# that beyond this a visible part of a first token's time is the machine's.
-MOST_LATE_SECONDS = 0.01
 # Below this share of the modelled rate something else than the simulated engines sets the pace.
 LEAST_OF_CAPACITY = 0.9
 
@@ -48,10 +45,7 @@ class Report:
 def table(report: Report) -> Table:
     """One line for each level in each run; times in milliseconds. Fits into 80 columns."""
     title = "The same requests without and with flow control; times in ms"
-    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, collapse_padding=True, pad_edge=False)
-    shown.add_column("", no_wrap=True)
-    for column in _COLUMNS:
-        shown.add_column(column, justify="right", no_wrap=True)
+    shown = runs_table(title, _COLUMNS)
     for arm, run in report.runs.items():
         shown.add_section()
         shown.add_row(f"[bold]{TITLES[arm]}[/bold]")
@@ -67,11 +61,7 @@ _COLUMNS = ("sent", "served", "refused", "TTFT\np50", "TTFT\np99", "longest", "t
 def _cells(level: LevelFigures) -> Sequence[str]:
     counts = (level.sent, level.served, sum(level.refused.values()))
     times = (level.ttft_p50, level.ttft_p99, level.longest)
-    return (*(f"{count:,}" for count in counts), *map(_milliseconds, times), f"{level.outside_bound:,}")
-
-
-def _milliseconds(seconds: float) -> str:
-    return "" if math.isnan(seconds) else f"{seconds * 1000:,.0f}"
+    return (*(f"{count:,}" for count in counts), *map(milliseconds, times), f"{level.outside_bound:,}")
 
 
 def notes(report: Report) -> Sequence[str]:
@@ -111,12 +101,7 @@ def _why(level: LevelFigures) -> str:
 
 def doubts(report: Report) -> Sequence[str]:
     """Signs that the machine was too busy for what was measured to be the gateway's."""
-    found = [
-        f"The client was late to send {TITLES[arm]} ({_milliseconds(run.late_p99)} ms at the 99th percentile): "
-        "the machine is too busy for these figures."
-        for arm, run in report.runs.items()
-        if run.late_p99 > MOST_LATE_SECONDS
-    ]
+    found = [*late_clients({TITLES[arm]: run.late_p99 for arm, run in report.runs.items()})]
     served, capacity = report.runs["without"].served_per_second, report.load.capacity
     if served < LEAST_OF_CAPACITY * capacity:
         found.append(

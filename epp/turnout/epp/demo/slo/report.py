@@ -1,10 +1,8 @@
 """The table of the scenario, what stands below it, and the JSON file."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from turnout.epp.demo.slo.arms import Load
@@ -12,9 +10,7 @@ from turnout.epp.demo.slo.figures import RunFigures, goals
 from turnout.epp.demo.slo.servers import SERVERS, SLOTS
 from turnout.epp.demo.slo.workload import TARGETS
 from turnout.epp.demo.timed.goals import Goal
-
-# On an idle machine with two cores it is 2 to 5 ms. Whatever delays the client delays Envoy and the picker alike.
-MOST_LATE_SECONDS = 0.01
+from turnout.epp.demo.timed.shown import late_clients, milliseconds, runs_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +29,15 @@ class Report:
 def table(report: Report) -> Table:
     """One line for each run: the share of requests that met their targets, in all and by target. 80 columns."""
     title = "The same requests by several ways to choose the endpoint; shares of requests in time"
-    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, collapse_padding=True, pad_edge=False)
-    shown.add_column("", no_wrap=True)
     columns = ("in\ntime", *(f"target\n{target:g} s" for target in TARGETS), "TTFT\np50 ms", "TTFT\np99 ms")
-    for column in (*columns, "not\nserved", "cost\n$"):
-        shown.add_column(column, justify="right", no_wrap=True)
+    shown = runs_table(title, (*columns, "not\nserved", "cost\n$"))
     for name, run in report.runs.items():
         strictest = run.targets[min(TARGETS)]
         by_target = (f"{figures.met / max(1, figures.sent):.1%}" for figures in run.targets.values())
-        times = (_milliseconds(strictest.ttft_p50), _milliseconds(strictest.ttft_p99))
+        times = (milliseconds(strictest.ttft_p50), milliseconds(strictest.ttft_p99))
         counts = (f"{run.refused + run.failed:,}", f"{run.cost:.4f}")
         shown.add_row(name, f"[bold]{run.attainment:.1%}[/bold]", *by_target, *times, *counts)
     return shown
-
-
-def _milliseconds(seconds: float) -> str:
-    return "" if math.isnan(seconds) else f"{seconds * 1000:,.0f}"
 
 
 def notes(report: Report) -> Sequence[str]:
@@ -72,11 +61,7 @@ def notes(report: Report) -> Sequence[str]:
 
 def doubts(report: Report) -> Sequence[str]:
     """Signs that the machine was too busy for what was measured to be the gateway's."""
-    late = {name: run.late_p99 for name, run in report.runs.items() if run.late_p99 > MOST_LATE_SECONDS}
-    return [
-        f"The client of {name} was {seconds * 1000:.0f} ms late to send: the machine is busy, times are too long."
-        for name, seconds in late.items()
-    ]
+    return late_clients({name: run.late_p99 for name, run in report.runs.items()})
 
 
 def as_dict(report: Report) -> Mapping[str, object]:

@@ -1,21 +1,17 @@
 """The table of the scenario, what stands below it, and the JSON file."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from turnout.epp.demo.timed.goals import Goal
+from turnout.epp.demo.timed.shown import late_clients, milliseconds, runs_table
 from turnout.epp.demo.topology.arms import AWARE, BLIND, SHARE, TIME_SCALE, Load
 from turnout.epp.demo.topology.figures import RunFigures, goals, p90_gain
 from turnout.epp.demo.topology.machines import LINKS, MACHINES, POOL, Way
 from turnout.epp.demo.topology.workload import GROUPS, SHARED_TOKENS
-
-# On an idle machine with two cores it is 2 to 5 ms. Whatever delays the client delays Envoy and the picker alike.
-MOST_LATE_SECONDS = 0.01
 
 _HEADS: Mapping[Way, str] = MappingProxyType(
     {"NVLink": "over\nNVLink", "same node": "same\nnode", "network": "net-\nwork"}
@@ -38,29 +34,16 @@ class Report:
 def table(report: Report) -> Table:
     """One line for each run: how long KV cache took, over what it came, and first tokens. 80 columns."""
     title = "The same requests by several ways to choose who prefills and who decodes"
-    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, collapse_padding=True, pad_edge=False)
-    shown.add_column("", no_wrap=True)
-    for column in (
-        "KV ms a\nrequest",
-        "KV\np90 ms",
-        *(_HEADS[way] for way in LINKS),
-        "TTFT\np50 ms",
-        "TTFT\np90 ms",
-        "TTFT\np99 ms",
-        "not\nserved",
-    ):
-        shown.add_column(column, justify="right", no_wrap=True)
+    columns = ("KV ms a\nrequest", "KV\np90 ms", *(_HEADS[way] for way in LINKS))
+    ttfts = (f"TTFT\np{percent} ms" for percent in (50, 90, 99))
+    shown = runs_table(title, (*columns, *ttfts, "not\nserved"))
     for name, run in report.runs.items():
         transfers = run.transfers
         shares = (f"{transfers.by_way.get(way, 0) / max(1, transfers.count):.0%}" for way in LINKS)
-        times = (_milliseconds(run.ttft(share)) for share in (0.5, 0.9, 0.99))
-        moved = (f"[bold]{run.transfer_seconds * 1000:.1f}[/bold]", _milliseconds(transfers.p90_seconds))
+        times = (milliseconds(run.ttft(share)) for share in (0.5, 0.9, 0.99))
+        moved = (f"[bold]{run.transfer_seconds * 1000:.1f}[/bold]", milliseconds(transfers.p90_seconds))
         shown.add_row(name, *moved, *shares, *times, f"{run.refused + run.failed:,}")
     return shown
-
-
-def _milliseconds(seconds: float) -> str:
-    return "" if math.isnan(seconds) else f"{seconds * 1000:,.0f}"
 
 
 def notes(report: Report) -> Sequence[str]:
@@ -82,11 +65,7 @@ def notes(report: Report) -> Sequence[str]:
 
 def doubts(report: Report) -> Sequence[str]:
     """Signs that the machine was too busy for what was measured to be the gateway's."""
-    late = {name: run.late_p99 for name, run in report.runs.items() if run.late_p99 > MOST_LATE_SECONDS}
-    return [
-        f"The client of {name} was {seconds * 1000:.0f} ms late to send: the machine is busy, times are too long."
-        for name, seconds in late.items()
-    ]
+    return late_clients({name: run.late_p99 for name, run in report.runs.items()})
 
 
 def as_dict(report: Report) -> Mapping[str, object]:
