@@ -29,7 +29,7 @@ def test_more_than_ten_thousand_peers_are_refused() -> None:
         pytest.param(b'{"speed": 1}', "unknown field `speed`", id="an unknown field"),
         pytest.param(
             b'{"default": {"bytes_per_second": 0}}',
-            "bytes_per_second must be a finite number above 0",
+            "bytes_per_second must be a finite number from 1 on",
             id="no bandwidth",
         ),
         pytest.param(b'{"default": {"latency_seconds": -1}}', "must be between 0 and 60", id="negative latency"),

@@ -73,10 +73,22 @@ ALL = ("decode", "prefill", "encode")
             id="the deciders say no",
         ),
         pytest.param(
-            BOTH, ("decode", "both"), True, True, {"decode", "prefill"},
+            BOTH, ("decode", "prefill"), True, True, {"decode", "prefill"},
             None, id="nobody encodes: the engine that decodes does it",
         ),
         pytest.param("{}", ALL, False, False, {"decode", "prefill", "encode"}, None, id="nobody decides: always"),
+        pytest.param("{}", ("both",), True, True, {"decode"}, None, id="nobody prefills for itself"),
+        pytest.param("{stageOrder: prefill-first}", ("both",), True, True, {"decode"}, None, id="nor the other way"),
+        pytest.param(
+            "{stageOrder: prefill-first, deciders: {encode: always-disagg-multimodal-decider}}", ("encode", "decode"),
+            False, False, {"decode"},
+            ("prefill: no endpoint", "encode: not needed", "decode at default/decode"),
+            id="prefill first, nobody can, and there is nothing to encode",
+        ),
+        pytest.param(
+            "{stageOrder: prefill-first, deciders: {encode: always-disagg-multimodal-decider}}", ("encode", "decode"),
+            False, True, {"decode", "encode"}, None, id="prefill first, nobody can, and there is something to encode",
+        ),
         pytest.param(
             "{stageOrder: prefill-first, deciders: {encode: always-disagg-multimodal-decider}}", ALL, False, False,
             {"decode", "prefill"},

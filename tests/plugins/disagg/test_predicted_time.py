@@ -11,7 +11,7 @@ from plugins.topology.known import KnownTopology
 from turnout.config import load_pipeline
 from turnout.framework import PROMPT, CounterReading, CycleState, Endpoint, Prompt, Quantity
 from turnout.framework.testing import check_producer, make_endpoint, make_request
-from turnout.plugins.disagg.keys import DISAGG_DECISION, ReasonedDecision
+from turnout.plugins.disagg.keys import DISAGG_DECISION, KV_TRANSFER_SECONDS, ReasonedDecision
 from turnout.plugins.disagg.predicted_time import PredictedTimePdDecider
 from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, LatencyPrediction
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES, PrefixMatches
@@ -174,6 +174,8 @@ def test_what_was_predicted_of_the_pool_is_not_kept_as_long_as_the_response() ->
     assert result.reasons[2] == "prefill at default/p (predicted 2.000 s apart, 5.000 s alone)"
     plugin.pre_request(make_request(), state, result)
     assert state.get(DISAGG_DECISION.of("predicted-time-pd-decider")) is None
+    # 1,000 bytes over the near way: what learns from the first token takes this off.
+    assert state.get(KV_TRANSFER_SECONDS) == pytest.approx(1.0)
 
 
 # Its producers do not run here: what they would publish is written, and the decision by the plugin under test.

@@ -13,6 +13,7 @@ from plugins.http_servers import Answer, saying, serving
 from plugins.latency.engines import Seen, SimulatedEngine, Traffic, serve
 from turnout.framework import PROMPT, CycleState, Endpoint, InferenceRequest, Prompt, Termination, Usage
 from turnout.framework.testing import check_signatures, make_endpoint, make_request
+from turnout.plugins.disagg.keys import PREFILL_PROFILE
 from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, SLO_TARGETS, LatencyPrediction, SloTargets
 from turnout.plugins.latency.producer import PredictedLatencyProducer
 from turnout.plugins.model_cache.keys import LOAD_SECONDS
@@ -477,3 +478,14 @@ def test_without_first_pieces_a_request_whose_prompt_was_computed_elsewhere_teac
     after = produce(producer, STREAM, begun(now=1_000.0), [decode, prefill])
     for endpoint in (decode, prefill):
         assert at(after, endpoint).ttft_seconds == pytest.approx(at(idle, endpoint).ttft_seconds)
+
+
+def test_the_profile_that_prefills_may_have_another_name() -> None:
+    producer = PredictedLatencyProducer()
+    decode, prefill = make_endpoint("d"), make_endpoint("p")
+    idle = produce(producer, STREAM, begun(), [decode, prefill])
+    state = produce(producer, STREAM, begun(), [decode, prefill])
+    state.write(PREFILL_PROFILE, "compute")
+    producer.pre_request(STREAM, state, decided(decode, ("compute", prefill)))
+    busy = produce(producer, STREAM, begun(), [decode, prefill])
+    assert at(busy, prefill).ttft_seconds > 1.5 * at(idle, prefill).ttft_seconds

@@ -88,6 +88,17 @@ def test_the_step_of_the_one_that_decodes_is_not_the_other_one_s_time() -> None:
     assert predicted(predictor, now=1_000.0)["prefill"][1].prediction.ttft_seconds == pytest.approx(ttft, rel=0.02)
 
 
+def test_the_way_of_the_kv_cache_is_nobody_s_time() -> None:
+    predictor = make_predictor()
+    before = predicted(predictor)
+    ttft, step = before["prefill"][1].prediction.ttft_seconds, before["decode"][1].prediction.tpot_seconds
+    for second in range(200, 260):
+        run = begun(predictor, apart=True, now=second)
+        run.first_token(predictor, second + ttft + 0.4 + step, 0.4)
+        run.end(second + 0.9)
+    assert predicted(predictor, now=1_000.0)["prefill"][1].prediction.ttft_seconds == pytest.approx(ttft, rel=0.02)
+
+
 def test_a_first_token_that_comes_sooner_than_a_step_takes_teaches_nothing() -> None:
     predictor = make_predictor()
     run = begun(predictor, apart=True)

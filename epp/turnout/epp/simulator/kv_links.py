@@ -23,8 +23,8 @@ class KvLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency_seconds: float = 0.0001
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.bytes_per_second < math.inf:
-            raise ValueError(f"bytes_per_second must be a finite number above 0, got {self.bytes_per_second}")
+        if not 1.0 <= self.bytes_per_second < math.inf:
+            raise ValueError(f"bytes_per_second must be a finite number from 1 on, got {self.bytes_per_second}")
         if not 0.0 <= self.latency_seconds <= MAX_LATENCY_SECONDS:
             raise ValueError(
                 f"latency_seconds must be between 0 and {MAX_LATENCY_SECONDS:g}, got {self.latency_seconds}"

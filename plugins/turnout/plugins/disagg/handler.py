@@ -23,6 +23,7 @@ from turnout.plugins.disagg.keys import (
     DISAGG_DECISION,
     PEER_ENDPOINT,
     PEER_STAGE,
+    PREFILL_PROFILE,
     Decision,
     ReasonedDecision,
     Stage,
@@ -132,8 +133,11 @@ class DisaggProfileHandler:
 
     def _runs(self, profile: str, state: CycleState, first: ProfileResult | None) -> bool:
         key = self._deciders.get(profile)
-        if key is None or first is None:
+        if key is None:
             return True
+        if first is None:
+            # There is nobody to decide about yet: a stage that needs no decision goes first.
+            return False
         # A decider that failed costs its stage, not the request.
         decision = state.get(key)
         return decision is not None and decision(first.picked[0])
@@ -146,6 +150,11 @@ class DisaggProfileHandler:
         if isinstance(decode, NoEndpointsError):
             raise decode
         found = {profile: result for profile, result in results.items() if isinstance(result, ProfileResult)}
+        state.write(PREFILL_PROFILE, self._prefill)
+        prefill = found.get(self._prefill)
+        if prefill is not None and prefill.picked[0].name == decode.picked[0].name:
+            # Nobody can work for itself: the endpoint that decodes computes the prompt, as it would without the stage.
+            del found[self._prefill]
         reasons = [_reason(profile, results.get(profile)) + self._why(profile, state) for profile in self._order]
         return SchedulingResult(self._decode, found, reasons=tuple(reasons))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from turnout.framework import Endpoint, KeyFamily
+from turnout.framework import Endpoint, KeyFamily, StateKey
 
 DEFAULT_HANDLER = "disagg-profile-handler"
 
@@ -33,3 +33,9 @@ Stage: TypeAlias = Literal["encode", "prefill", "decode"]
 
 PEER_STAGE: KeyFamily[Stage] = KeyFamily("peer-stage", DEFAULT_HANDLER)
 """Which stage the endpoint under ``PEER_ENDPOINT`` was picked for."""
+
+KV_TRANSFER_SECONDS: StateKey[float] = StateKey("kv-transfer-seconds")
+"""How long the KV cache of a dispatched request is expected to take to where it is decoded; left by who knows it."""
+
+PREFILL_PROFILE: StateKey[str] = StateKey("prefill-profile")
+"""The profile of the result whose endpoint prefills; where no handler says it, that is ``prefill``."""

@@ -20,7 +20,7 @@ from turnout.framework import (
     Reading,
     SchedulingResult,
 )
-from turnout.plugins.disagg.keys import DISAGG_DECISION, Decision, ReasonedDecision
+from turnout.plugins.disagg.keys import DISAGG_DECISION, KV_TRANSFER_SECONDS, Decision, ReasonedDecision
 from turnout.plugins.disagg.roles import PREFILL_ROLES, ROLE_LABEL
 from turnout.plugins.inflight_load.keys import UncachedRequestTokens
 from turnout.plugins.latency.keys import LATENCY_PREDICTIONS, LatencyPredictions
@@ -113,23 +113,35 @@ class PredictedTimePdDecider:
         state.write(self._key, decision)
 
     def pre_request(self, request: InferenceRequest, state: CycleState, result: SchedulingResult) -> None:
-        """The state lives as long as the response; what was predicted of the whole pool need not."""
+        """The state lives as long as the response; what was predicted of the whole pool need not.
+
+        What the transfer is expected to take is left for those that learn from the first token.
+        """
         state.discard(self._key)
+        decoding = result.endpoint.name
+        for profile, found in result.profiles.items():
+            sender = found.picked[0]
+            if profile != result.primary and sender.labels.get(ROLE_LABEL) in PREFILL_ROLES:
+                topology, size = state.get(self._topology_key), self._size(request, state, decoding)
+                state.write(KV_TRANSFER_SECONDS, self._transfer_seconds(topology, decoding, size)(sender.name))
+
+    def _size(self, request: InferenceRequest, state: CycleState, decoding: str) -> int:
+        """The bytes of what is not cached where it is decoded."""
+        uncached = UncachedRequestTokens(state.get(PROMPT, Prompt()).tokens, state.get(self._matches_key))
+        return self._transfer.size(uncached.at(decoding), request.target_model)
 
     def _comparison(
         self, request: InferenceRequest, state: CycleState, prefilling: Sequence[str]
     ) -> Callable[[str], _Times]:
         predictions: LatencyPredictions = state.get(self._predictions_key) or {}
         topology = state.get(self._topology_key)
-        uncached = UncachedRequestTokens(state.get(PROMPT, Prompt()).tokens, state.get(self._matches_key))
-        size = self._transfer.size(1, request.target_model)
 
         def compare(decoding: str) -> _Times:
             there = predictions.get(decoding)
             if there is None:
                 return _Times(None, None)
             others = [name for name in prefilling if name != decoding]
-            sent = self._transfer_seconds(topology, decoding, uncached.at(decoding) * size)
+            sent = self._transfer_seconds(topology, decoding, self._size(request, state, decoding))
             apart = [
                 predicted.ttft_seconds + sent(name)
                 for name in others

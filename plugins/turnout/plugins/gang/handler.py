@@ -152,7 +152,9 @@ class GangProfileHandler:
         sizes = self._shape.sizes(request)
         members = zip(self._shape.members, sizes, found, strict=True)
         roles = [self._role(member, size, result, own) for member, size, result in members]
-        best = self._outlooks.best(roles, tuple(endpoints.values()), state.get(self._topology_key, self._topology))
+        held = state.get(self._proposal_key, ()) if own != NOBODY else ()
+        topology = state.get(self._topology_key, self._topology)
+        best = self._outlooks.best(roles, tuple(endpoints.values()), topology, held)
         if best.gang is None:
             self._outcomes[NONE_FREE] += 1
             raise NoEndpointsError(self._shape.primary, self._name)

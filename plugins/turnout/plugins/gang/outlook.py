@@ -6,7 +6,8 @@ gang that was found before is not free any more.
 
 A search that ends early and finds nothing counts as "not now, perhaps later": such a request waits until its time to
 live is over, and is not refused for what the search did not come to. The next search is a while later, so that such
-searches do not take all the time that there is.
+searches do not take all the time that there is. It is bandwidth that makes searches long, and what is fast is mostly on
+one host: so hosts are searched one by one first, which is quicker and is put off for less.
 """
 
 from collections.abc import Sequence
@@ -22,8 +23,11 @@ from turnout.plugins.gang.search import Candidate, Found, Role, best_gang
 from turnout.plugins.topology.keys import Topology
 
 KEPT_SECONDS = 1.0
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 2.0
 """After a search that ended early without a gang, before the next."""
+
+HOSTS_PAUSE_SECONDS = 0.5
+"""After one of single hosts without a gang, where the other is not due, before the next."""
 
 MAX_KEPT = 64
 """Sets of endpoints, one for each lane and size of gang that is asked about at the time."""
@@ -40,10 +44,14 @@ class Outlook(NamedTuple):
 
 @dataclass(slots=True)
 class _Kept:
-    """What is known since ``at``; of what is free, as of this version of the books. No search before ``again_at``."""
+    """What is known ``until`` a time; of what is free, as of this version of the books.
 
-    at: float
+    No search before ``hosts_at``, and none that may be long before ``again_at``.
+    """
+
+    until: float
     again_at: float = 0.0
+    hosts_at: float = 0.0
     version: int = -1
     gang: Gang | None = None
     possible: bool | None = None
@@ -66,12 +74,10 @@ class Outlooks:
         kept = self._of(sizes, endpoints, topology, now)
         if kept.version != self._books.version and not self._is_free(kept.gang):
             kept.gang = None
-            if now < kept.again_at:
+            if now < kept.hosts_at:
                 return Outlook(None, self._possible(kept, sizes, endpoints, topology))
             free = [endpoint for endpoint in endpoints if self._books.has_room(endpoint.name)]
-            found = self._search(sizes, free, topology)
-            kept.gang = found.gang
-            kept.again_at = now + PAUSE_SECONDS if found.truncated and found.gang is None else now
+            kept.gang = self._found(kept, sizes, free, topology, now)
         kept.version = self._books.version
         return Outlook(kept.gang, kept.gang is not None or self._possible(kept, sizes, endpoints, topology))
 
@@ -83,9 +89,38 @@ class Outlooks:
         """The pool has changed."""
         self._kept.clear()
 
-    def best(self, roles: Sequence[Role], endpoints: Sequence[Endpoint], topology: Topology | None) -> Found:
-        """The best gang of these candidates, all constraints being met; without a topology no bandwidth is enough."""
-        return self._best(roles, endpoints, topology, trusting=False)
+    def best(
+        self, roles: Sequence[Role], endpoints: Sequence[Endpoint], topology: Topology | None, held: Gang = ()
+    ) -> Found:
+        """The best gang of these candidates, all constraints being met; without a topology no bandwidth is enough.
+
+        A search that ended early is followed by two short ones, on single hosts and of the gang that is ``held`` for
+        the request: what was found for it before its turn is found again.
+        """
+        found = self._everywhere(roles, endpoints, topology, trusting=False)
+        if not found.truncated:
+            return found
+        others = [self._on_single_hosts(roles, endpoints, topology, trusting=False)]
+        if held:
+            ties = self._ties.among(endpoints, topology, trusting=False)
+            own = [
+                Role(role.count, [candidate for candidate in role.candidates if candidate.name in names])
+                for role, names in zip(roles, held, strict=True)
+            ]
+            others.append(best_gang(own, ties, self._max_steps))
+        return replace(max(found, *others, key=lambda each: each.score), truncated=True)
+
+    def _found(
+        self, kept: _Kept, sizes: Sizes, free: Sequence[Endpoint], topology: Topology | None, now: float
+    ) -> Gang | None:
+        found = self._search(sizes, free, topology, thorough=now >= kept.again_at)
+        if found.truncated and found.gang is None:
+            # Perhaps there is one, so that nobody needs to search whether there ever could be.
+            kept.possible = True
+            if now >= kept.again_at:
+                kept.again_at = kept.until = now + PAUSE_SECONDS
+            kept.hosts_at = now + (HOSTS_PAUSE_SECONDS if self._ties.needs_bandwidth else PAUSE_SECONDS)
+        return found.gang
 
     def _is_free(self, gang: Gang | None) -> bool:
         return gang is not None and all(map(self._books.has_room, chain.from_iterable(gang)))
@@ -93,10 +128,10 @@ class Outlooks:
     def _of(self, sizes: Sizes, endpoints: Sequence[Endpoint], topology: Topology | None, now: float) -> _Kept:
         key = (sizes, topology is None, tuple([endpoint.name for endpoint in endpoints]))
         kept = self._kept.get(key)
-        if kept is None or now - kept.at >= KEPT_SECONDS:
+        if kept is None or now >= kept.until:
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
-            kept = self._kept[key] = _Kept(now)
+            kept = self._kept[key] = _Kept(now + KEPT_SECONDS)
         return kept
 
     def _possible(self, kept: _Kept, sizes: Sizes, endpoints: Sequence[Endpoint], topology: Topology | None) -> bool:
@@ -105,25 +140,32 @@ class Outlooks:
             kept.possible = found.gang is not None or found.truncated
         return kept.possible
 
-    def _search(self, sizes: Sizes, endpoints: Sequence[Endpoint], topology: Topology | None) -> Found:
+    def _search(
+        self, sizes: Sizes, endpoints: Sequence[Endpoint], topology: Topology | None, *, thorough: bool = True
+    ) -> Found:
+        """Any gang of these endpoints. What is not ``thorough`` looks at single hosts only, where it is bandwidth."""
         roles = [
             Role(size, [Candidate(endpoint.name, 0.0) for endpoint in endpoints if member.matches(endpoint)])
             for member, size in zip(self._shape.members, sizes, strict=True)
         ]
-        return self._best(roles, endpoints, topology, trusting=True)
+        if self._ties.needs_bandwidth:
+            found = self._on_single_hosts(roles, endpoints, topology, trusting=True)
+            if found.gang is not None:
+                return found
+            if not thorough:
+                return replace(found, truncated=True)
+        return self._everywhere(roles, endpoints, topology, trusting=True)
 
-    def _best(
+    def _on_single_hosts(
         self, roles: Sequence[Role], endpoints: Sequence[Endpoint], topology: Topology | None, *, trusting: bool
     ) -> Found:
-        """The search, and one that looks on single hosts only where that ended early.
-
-        Bandwidths are ties between particular pairs, of which a large pool has too many to look at. But what is fast is
-        mostly on one host, and there it is found soon.
-        """
-        found = best_gang(roles, self._ties.among(endpoints, topology, trusting=trusting), self._max_steps)
-        self.truncated += found.truncated
-        if not found.truncated or not self._ties.needs_bandwidth:
-            return found
         near = self._ties.among(endpoints, topology, trusting=trusting, near=True)
-        on_hosts = best_gang(roles, near, self._max_steps)
-        return found if found.score >= on_hosts.score else replace(on_hosts, truncated=True)
+        return best_gang(roles, near, self._max_steps)
+
+    def _everywhere(
+        self, roles: Sequence[Role], endpoints: Sequence[Endpoint], topology: Topology | None, *, trusting: bool
+    ) -> Found:
+        ties = self._ties.among(endpoints, topology, trusting=trusting)
+        found = best_gang(roles, ties, self._max_steps)
+        self.truncated += found.truncated
+        return found

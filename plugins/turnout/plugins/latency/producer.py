@@ -26,6 +26,7 @@ from turnout.framework import (
     StateKey,
     Termination,
 )
+from turnout.plugins.disagg.keys import KV_TRANSFER_SECONDS, PREFILL_PROFILE
 from turnout.plugins.inflight_load.keys import UncachedRequestTokens
 from turnout.plugins.latency.answer_length import AnswerLengths
 from turnout.plugins.latency.engine_timing import EngineTiming
@@ -53,8 +54,6 @@ OBSERVATIONS_TO_JUDGE = 50
 OK = 200
 LONGEST_ANSWER = 1_000_000
 """Tokens. A report of more is a mistake, and would be what answers are expected to be for thousands of requests."""
-
-PREFILL_PROFILE = "prefill"
 
 _EVENT = b"data:"
 
@@ -244,7 +243,7 @@ class PredictedLatencyProducer:
         self, request: InferenceRequest, state: CycleState, result: SchedulingResult
     ) -> tuple[Site, Row] | None:
         """Where another endpoint than the destination computes the prompt, and what was predicted of that."""
-        profile = result.profiles.get(PREFILL_PROFILE)
+        profile = result.profiles.get(state.get(PREFILL_PROFILE, "prefill"))
         if profile is None or profile.picked[0].name == result.endpoint.name:
             return None
         row = self._row(request, state, profile.picked[0])
@@ -260,7 +259,7 @@ class PredictedLatencyProducer:
             return
         now = state.now
         if run.first_token_at is None and chunk.data:
-            run.first_token(self._predictor, now)
+            run.first_token(self._predictor, now, state.get(KV_TRANSFER_SECONDS, 0.0))
             # What servers know of an endpoint would not tell that another one's prompt is in the time.
             if self._servers is not None and run.followed is not None and run.prefill is None:
                 self._servers.saw_ttft(run.followed, now - run.sent_at)

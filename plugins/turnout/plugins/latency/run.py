@@ -2,8 +2,8 @@
 
 Theory of operation. Where another endpoint prefills, the prompt is that one's work until the first token, and the
 destination only computes its last token, in a step of its own. The first token then comes after the TTFT of the one
-that prefills, the transfer of the KV cache and that step. So what the step is predicted to take is left out when the
-endpoint that prefills is judged, and the transfer, which nothing tells apart, counts as its time.
+that prefills, the transfer of the KV cache and that step. So what the step and the transfer are predicted to take is
+left out when the endpoint that prefills is judged. Where nobody predicts transfers, theirs counts as its time.
 """
 
 from dataclasses import dataclass
@@ -54,8 +54,8 @@ class Run:
             self.number, own, duration, self.context_tokens, self.sent_at, shows_first_token=shows_first_token
         )
 
-    def first_token(self, predictor: Predictor, now: float) -> None:
-        """The prompt is computed; whoever computed it is learnt about."""
+    def first_token(self, predictor: Predictor, now: float, transfer_seconds: float = 0.0) -> None:
+        """The prompt is computed, and was expected to be on its way for so long; who computed it is learnt about."""
         self.first_token_at = now
         self.site.work.first_token(self.number, now)
         seconds = now - self.sent_at
@@ -64,9 +64,9 @@ class Run:
             return
         site, row = self.prefill
         site.work.end(self.number, 0.0, now)
-        # Faster than the step alone: it was not served as was decided.
-        if seconds > self.row.prediction.tpot_seconds:
-            predictor.saw_ttft(site, row, seconds - self.row.prediction.tpot_seconds)
+        # Faster than step and transfer alone: it was not served as was decided.
+        if (own := seconds - self.row.prediction.tpot_seconds - transfer_seconds) > 0.0:
+            predictor.saw_ttft(site, row, own)
 
     def end(self, now: float) -> None:
         """No work is left, however it ended."""

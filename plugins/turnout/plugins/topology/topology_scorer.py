@@ -17,7 +17,7 @@ from turnout.framework import (
     SchedulingResult,
     Scores,
 )
-from turnout.plugins.disagg.keys import PEER_ENDPOINT, PEER_STAGE
+from turnout.plugins.disagg.keys import KV_TRANSFER_SECONDS, PEER_ENDPOINT, PEER_STAGE
 from turnout.plugins.inflight_load.keys import UncachedRequestTokens
 from turnout.plugins.prefix_cache.keys import PREFIX_MATCHES
 from turnout.plugins.topology.candidates import hardware_of, routes_to
@@ -194,7 +194,9 @@ class GpuTopologyScorer:
         route = topology.routes(sender)(receiver)
         if sender != receiver and route is not None:
             tokens = self._uncached(state).at(receiver)
-            self._predicted.observe(self._transfer.seconds(route, tokens, request.target_model))
+            seconds = self._transfer.seconds(route, tokens, request.target_model)
+            self._predicted.observe(seconds)
+            state.write(KV_TRANSFER_SECONDS, seconds)
 
     def readings(self) -> Iterable[Reading]:
         """Expected transfers of the dispatched requests."""
