@@ -27,6 +27,7 @@ def kept(plugin: SamplingFilter, state: CycleState | None = None) -> list[int]:
         pytest.param(SamplingFilter(5), 5, id="so many"),
         pytest.param(SamplingFilter(50), 20, id="more than there are"),
         pytest.param(SamplingFilter(percentage_of_endpoints_to_score=24.0), 5, id="a share, rounded up"),
+        pytest.param(SamplingFilter(percentage_of_endpoints_to_score=55.0), 11, id="a share that is whole"),
         pytest.param(SamplingFilter(5, 10.0), 2, id="the smaller bound"),
         pytest.param(SamplingFilter(5, 50.0), 5, id="the smaller bound again"),
         pytest.param(SamplingFilter(5, 1.0, 7), 7, id="at least"),

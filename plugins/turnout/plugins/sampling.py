@@ -44,7 +44,7 @@ class SamplingFilter:
         if keep_longest_matches < 0:
             raise ValueError(f"keep_longest_matches must be at least 0, got {keep_longest_matches}")
         self._most = max_endpoints_to_score
-        self._share = percentage_of_endpoints_to_score / 100.0
+        self._percentage = percentage_of_endpoints_to_score
         self._least = min_endpoints_to_score
         self._kept_matches = keep_longest_matches
         self._matches_key = PREFIX_MATCHES.of(prefix_match_info_producer_name)
@@ -63,7 +63,8 @@ class SamplingFilter:
         return [endpoints[place] for place in chosen]
 
     def _wanted(self, count: int) -> int:
-        wanted = math.ceil(count * self._share)
+        # Of 28% of 50, which are 14, no float makes 15.
+        wanted = math.ceil(round(count * self._percentage / 100.0, 9))
         if self._most is not None:
             wanted = min(wanted, self._most)
         return max(wanted, self._least)

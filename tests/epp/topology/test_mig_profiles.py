@@ -1,6 +1,6 @@
 import pytest
 
-from turnout.epp.topology.mig_profiles import profile_in, profile_of, whole_profile
+from turnout.epp.topology.mig_profiles import profile_in, profile_of
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,3 @@ def test_a_profile_is_named_after_slices_and_eighths_of_the_memory(
     slices: int, compute: int, mib: int, gpu_mib: int, profile: str
 ) -> None:
     assert profile_of(slices, compute, mib, gpu_mib) == profile
-
-
-@pytest.mark.parametrize(
-    ("profile", "whole"), [("1c.3g.20gb", "3g.20gb"), ("3g.20gb", "3g.20gb"), ("1g.5gb+me", "1g.5gb+me"), ("", "")]
-)
-def test_a_compute_instance_is_part_of_a_gpu_instance(profile: str, whole: str) -> None:
-    assert whole_profile(profile) == whole

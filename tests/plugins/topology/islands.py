@@ -16,15 +16,15 @@ from turnout.plugins.topology.sites import Described, Site, site_of
 GB = 10**9
 
 
-def islands(node: str = "worker-7", **changes: object) -> Machine:
-    """NVLink of 4 x 25 GB/s in an island, PCIe of 32 GB/s; ``changes`` are to GPU 0."""
-    gpus = [gpu(index, *(link(number, index ^ 1) for number in range(4))) for index in range(4)]
+def islands(node: str = "worker-7", *, linked: bool = True, **changes: object) -> Machine:
+    """NVLink of 4 x 25 GB/s in an island if it is ``linked``, PCIe of 32 GB/s; ``changes`` are to GPU 0."""
+    gpus = [gpu(index, *(link(number, index ^ 1) for number in range(4 * linked))) for index in range(4)]
     gpus[0] = msgspec.structs.replace(gpus[0], **changes)
     levels: dict[tuple[int, int], Level] = {
         (a, b): "PIX" if a // 2 == b // 2 else "SYS" for a in range(4) for b in range(4) if a != b
     }
     cpus = {index: (0, 1) if index < 2 else (2, 3) for index in range(4)}
-    return assembled(Read(node, "2026-01-01T00:00:00+00:00", gpus, levels, cpus))
+    return assembled(Read(node, "", gpus, levels, cpus))
 
 
 def busy(machine: Machine, *shares: float) -> Machine:

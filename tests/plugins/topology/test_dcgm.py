@@ -71,9 +71,19 @@ def test_the_state_is_that_of_the_endpoint_s_part(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        pytest.param(b"\xff\xfe", "it is no page of metrics: UnicodeDecodeError", id="no text"),
+        pytest.param(b'DCGM_FI_DEV_GPU_UTIL{gpu="\xff"} 1', "it is not UTF-8", id="no text"),
         pytest.param(b'DCGM_FI_DEV_GPU_UTIL{gpu="0"} many', "could not convert", id="a word for a number"),
-        pytest.param(b"<html><body>502</body></html>", "invalid metric name", id="a page for people"),
+        pytest.param(b"<html><body>502</body></html>", "it has no metric of DCGM", id="a page for people"),
+        pytest.param(
+            b'DCGM_FI_DEV_GPU_UTIL{gpu="0"} 1 ' + b"9" * 400,
+            "it is no page of metrics: OverflowError",
+            id="a late time",
+        ),
+        pytest.param(
+            b'DCGM_FI_DEV_GPU_UTIL{gpu="0",x="' + b'\\"' * 5_000 + b'"} 1',
+            "a row has 10036 bytes, more than 4096",
+            id="a row whose parsing would take long",
+        ),
         pytest.param(b"up 1", "it has no metric of DCGM", id="the page of another exporter"),
     ],
 )

@@ -88,6 +88,16 @@ def test_groups_of_endpoints_that_left_are_forgotten() -> None:
         known.place("b", at("h", "r"))
         known.routes("a")("b")
     assert len(known._far) <= 70
+    assert sum(map(len, known._far.values())) <= 1_100
+
+
+def test_ways_to_groups_that_left_are_forgotten_by_one_that_stays() -> None:
+    known = Distances(DEFAULT_NETWORK)
+    known.place("b", at("h", "r"))
+    for number in range(3_000):
+        known.place("a", at(f"h{number}", f"r{number}"))
+        known.routes("b")("a")
+    assert sum(map(len, known._far.values())) <= 1_100
 
 
 PLACES = st.builds(at, st.sampled_from(["h1", "h2"]), st.sampled_from(["r1", "r2"]), st.sampled_from(["0", "1", "0-3"]))

@@ -35,7 +35,7 @@ GPUS = json.loads(encoded(PAIR))["gpus"]
         pytest.param(b"[" * 100_000, "no topology document", id="deep"),
         pytest.param(b"{}", "missing required field `schema`", id="something else"),
         pytest.param(changed(schema="turnout.topology/v2"), "schema is 'turnout.topology/v2', this reads", id="newer"),
-        pytest.param(changed(gpus=[{"index": 0}] * 300), "length <= 256", id="more GPUs than a machine has"),
+        pytest.param(changed(gpus=[{"index": 0}] * 300), "length <= 64", id="more GPUs than a machine has"),
         pytest.param(changed(node="n" * 300), "length <= 256", id="a long name"),
         pytest.param(changed(gpus=[GPUS[0], GPUS[0]]), "one is there twice", id="a GPU twice"),
         pytest.param(changed(gpus=GPUS[::-1]), "not in order", id="GPUs in another order"),
@@ -50,6 +50,14 @@ GPUS = json.loads(encoded(PAIR))["gpus"]
             changed(pairs=pairs({"nvlinks": 5, "link": "NV5"})),
             "GPU 0 to GPU 1 has 5 NVLinks, more than one of them has up",
             id="more NVLinks than a GPU has",
+        ),
+        pytest.param(
+            changed(pairs=pairs({"bytes_per_second": 2**53})), "has 9007199254740992 bytes per second", id="too fast"
+        ),
+        pytest.param(
+            changed(gpus=[{**GPUS[0], "memory": {"total": 1, "used": 0, "free": 2}}, GPUS[1]]),
+            "GPU 0 has more memory free or in use than there is",
+            id="more memory free than there is",
         ),
         pytest.param(changed(pairs=pairs({"level": "NEAR"})), "Invalid enum value", id="no level"),
         pytest.param(changed(pairs=pairs({"bytes_per_second": -1})), ">= 0", id="slower than nothing"),

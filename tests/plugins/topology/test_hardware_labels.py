@@ -43,14 +43,14 @@ def test_labels_are_read(labels: Mapping[str, str], expected: Stated) -> None:
 @pytest.mark.parametrize(
     ("label", "text", "problem"),
     [
-        pytest.param("turnout/gpus", "0;1", "indices of GPUs below 256, such as 0-3 or 0_1", id="another separator"),
-        pytest.param("turnout/gpus", "3-1", "indices of GPUs below 256", id="a range backwards"),
-        pytest.param("turnout/gpus", "0-256", "indices of GPUs below 256", id="more than a machine has"),
+        pytest.param("turnout/gpus", "0;1", "indices of GPUs below 64, such as 0-3 or 0_1", id="another separator"),
+        pytest.param("turnout/gpus", "3-1", "indices of GPUs below 64", id="a range backwards"),
+        pytest.param("turnout/gpus", "0-64", "indices of GPUs below 64", id="more than a machine has"),
         pytest.param("gpu-memory", "80GB", "a number of MiB or a quantity such as 80Gi", id="a unit that is none"),
         pytest.param("gpu-memory", "80", "a number of MiB or a quantity", id="gigabytes without a unit"),
         pytest.param("gpu-memory", "81920Gi", "a number of MiB or a quantity", id="MiB with the unit of GiB"),
-        pytest.param("gpu-count", "two", "a number from 1 to 256", id="a word"),
-        pytest.param("gpu-count", "0", "a number from 1 to 256", id="none"),
+        pytest.param("gpu-count", "two", "a number from 1 to 64", id="a word"),
+        pytest.param("gpu-count", "0", "a number from 1 to 64", id="none"),
         pytest.param("gpu-topology", "mesh", "one of nvlink, nvswitch, pcie, nvlink-islands", id="unknown topology"),
         pytest.param("mig-config", "1g:7", "a list of MIG profiles such as 1g.5gb:7,2g.10gb:3", id="half a profile"),
         pytest.param("gpu-type", "x" * 300, "1 to 256 characters", id="a long name"),
@@ -71,5 +71,5 @@ NAMES = ["turnout/gpus", "gpu-memory", "gpu-count", "nvidia.com/gpu.count", "gpu
 @given(st.dictionaries(st.sampled_from(NAMES), st.text(max_size=400)))
 def test_no_label_can_do_harm(labels: dict[str, str]) -> None:
     found = LABELS.read(labels)
-    assert len(found.gpus) <= 256
+    assert len(found.gpus) <= 64
     assert len(found.problems) <= len(labels)

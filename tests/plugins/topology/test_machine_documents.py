@@ -1,6 +1,7 @@
 import json
 import re
 
+import msgspec
 import pytest
 
 from plugins.topology.islands import busy, islands
@@ -46,3 +47,16 @@ def test_a_file_may_be_empty() -> None:
 def test_documents_that_cannot_be_read_are_refused(content: bytes, problem: str) -> None:
     with pytest.raises(ValueError, match=re.escape(problem)):
         read_machines(content)
+
+
+@pytest.mark.parametrize(
+    ("text", "unix"),
+    [
+        pytest.param("2026-01-01T00:00:00+00:00", 1_767_225_600.0, id="with a zone"),
+        pytest.param("2026-01-01T00:00:00", 1_767_225_600.0, id="without one: UTC"),
+        pytest.param("yesterday", None, id="a word"),
+        pytest.param("", None, id="nothing"),
+    ],
+)
+def test_when_a_machine_was_read_is_known_if_it_is_a_date(text: str, unix: float | None) -> None:
+    assert read_machine(encoded(msgspec.structs.replace(islands(), read_at=text))).read_at == unix

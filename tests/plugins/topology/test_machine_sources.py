@@ -1,7 +1,10 @@
 import asyncio
+import os
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+
+import msgspec
 
 from plugins.topology.islands import busy, islands
 from turnout.framework import WallClock
@@ -60,3 +63,13 @@ async def test_a_state_is_known_as_long_as_its_file_is_young(tmp_path: Path) -> 
     assert sources.state("a", hardware, 58.0) is known
     assert sources.state("a", hardware, 61.0) is None
     assert sources.described("a", "n1")[0] is not None
+
+
+async def test_a_new_file_may_have_an_old_reading_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "topology.json"
+    read = msgspec.structs.replace(islands("n1"), read_at="2026-01-01T00:00:00+00:00")
+    path.write_bytes(encoded(read))
+    hardware = Hardware(Place("n1"), gpus=(0,))
+    for unix, known in ((1_767_225_600.0 + 59.0, True), (1_767_225_600.0 + 61.0, False)):
+        os.utime(path, (unix, unix))
+        assert (from_file(path, Told(), unix).state("a", hardware, 0.0) is not None) == known

@@ -38,7 +38,9 @@ def test_which_gpus_an_endpoint_has_may_be_unknown() -> None:
     found = site(islands(), {})
     assert found.hardware == Hardware(HERE, A100, None, 80 * GIB, pcie_generation=4)
     assert not found.certain
-    assert site(islands(), {"gpu-count": "4"}).hardware.gpus == (0, 1, 2, 3)
+    # Those of another endpoint may be as many.
+    counted = site(islands(), {"gpu-count": "4"})
+    assert (counted.certain, counted.hardware.gpus, counted.hardware.gpu_count) == (False, (), 4)
 
 
 def test_a_document_tells_the_host_where_no_label_does() -> None:
@@ -60,7 +62,30 @@ def test_the_best_way_between_any_two_gpus_counts(one: str, other: str, expected
 
 def test_where_the_gpus_are_unknown_the_worst_way_counts() -> None:
     a, b = site(islands(), {"turnout/gpus": "0"}), site(islands(), {})
-    assert a.on_one_host(b, DEFAULT_NETWORK).reach is Reach.NODE
+    worst = Route(Reach.NODE, 32.0 * GB, 2e-5, same_socket=False, measured=True)
+    assert a.on_one_host(b, DEFAULT_NETWORK) == b.on_one_host(a, DEFAULT_NETWORK) == worst
+    assert b.on_one_host(b, DEFAULT_NETWORK) == worst
+
+
+def test_of_ways_that_are_equally_fast_one_on_a_socket_is_better() -> None:
+    unlinked = islands(linked=False)
+    a, b = site(unlinked, {"turnout/gpus": "0_2"}), site(unlinked, {"turnout/gpus": "3"})
+    expected = Route(Reach.SOCKET, 32.0 * GB, 1e-5, same_socket=True, measured=True)
+    assert a.on_one_host(b, DEFAULT_NETWORK) == b.on_one_host(a, DEFAULT_NETWORK) == expected
+
+
+@pytest.mark.parametrize(
+    ("read", "profiles", "memory"),
+    [
+        pytest.param(sliced(islands(), "3g.40gb", "3g.40gb"), ("3g.40gb",), None, id="other slices"),
+        pytest.param(islands(mig_enabled=False), (), 80 * GIB, id="not sliced any more"),
+        pytest.param(islands(), ("1g.10gb",), None, id="nothing is known of slices"),
+        pytest.param(sliced(islands(), "1c.1g.10gb", "2g.20gb"), ("1g.10gb",), None, id="a part of the stated one"),
+    ],
+)
+def test_the_slices_are_those_of_the_document(read: Machine, profiles: tuple[str, ...], memory: int | None) -> None:
+    found = site(read, {"turnout/gpus": "0", "mig-config": "1g.10gb:7"}).hardware
+    assert (found.mig_profiles, found.gpu_memory) == (profiles, memory)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +104,8 @@ def test_without_a_document_labels_say_whether_there_is_nvlink(topology: str, re
     [
         pytest.param(islands(), {"turnout/gpus": "3-5"}, "has GPU 4, 5, and worker-7 has 4 GPUs", id="no such GPU"),
         pytest.param(islands(), {"gpu-count": "8"}, "has 8 GPUs, and worker-7 has 4", id="more than there are"),
+        pytest.param(islands(), {"gpu-count": "2", "turnout/gpus": "0"}, "has 2 GPUs, and name 1", id="two counts"),
+        pytest.param(islands(), {"nvidia.com/gpu.count": "8"}, "worker-7 has 8 GPUs, and it has 4", id="another host"),
         pytest.param(
             islands(), {"gpu-type": "H100"}, "are H100, and worker-7 has nvidia-a100-80gb-pcie", id="another kind"
         ),

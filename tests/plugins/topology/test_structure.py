@@ -4,7 +4,7 @@ import pytest
 from plugins.topology.islands import busy, islands, sliced
 from turnout.plugins.topology.keys import GpuState
 from turnout.plugins.topology.machine import Machine, Memory, Power
-from turnout.plugins.topology.structure import gpus_of, state_of, structure
+from turnout.plugins.topology.structure import gpus_of, slices_of, state_of, structure, whole_profile
 
 GIB = 2**30
 
@@ -60,7 +60,25 @@ def test_a_slice_has_memory_of_its_own() -> None:
     ]
     first = msgspec.structs.replace(machine.gpus[0], mig_instances=tuple(instances))
     assert state_of([first], ("3g.40gb",)) == GpuState(39 * GIB, 40 * GIB, None, 0.5, None, lost=False)
-    assert state_of([first], ()) == GpuState(48 * GIB, 50 * GIB, None, 0.5, None, lost=False)
+    # It has one of them, and nobody says which.
+    assert state_of([first], ("1g.10gb", "3g.40gb")) == GpuState(9 * GIB, 10 * GIB, None, 0.5, None, lost=False)
+    assert state_of([first], ("7g.80gb",)) == GpuState(None, None, None, 0.5, None, lost=False)
+
+
+def test_devices_of_one_gpu_instance_count_once() -> None:
+    machine = sliced(islands(), "1c.3g.40gb", "2c.3g.40gb", "3g.40gb")
+    instances = [
+        msgspec.structs.replace(one, gpu_instance=instance)
+        for one, instance in zip(machine.gpus[0].mig_instances, (1, 1, 2), strict=True)
+    ]
+    first = msgspec.structs.replace(machine.gpus[0], mig_instances=tuple(instances))
+    assert [one.gpu_instance for one in slices_of([first], ("3g.40gb",))] == [1, 2]
+
+
+def test_what_is_not_certain_is_as_it_is_at_the_worst_gpu() -> None:
+    machine = busy(with_memory(islands(lost=True), 10, 20, 30, 40), 0.5, 0.7, 0.1, 0.0)
+    found = state_of(machine.gpus, (), certain=False)
+    assert found == GpuState(10 * GIB, 80 * GIB, 0.7, 0.7, None, lost=False)
 
 
 def test_a_gpu_that_is_lost_and_one_that_says_nothing() -> None:
@@ -69,3 +87,10 @@ def test_a_gpu_that_is_lost_and_one_that_says_nothing() -> None:
     assert found is not None
     assert (found.lost, found.memory_free) == (True, None)
     assert state_of((), ()) is None
+
+
+@pytest.mark.parametrize(
+    ("profile", "whole"), [("1c.3g.20gb", "3g.20gb"), ("3g.20gb", "3g.20gb"), ("1g.5gb+me", "1g.5gb+me"), ("", "")]
+)
+def test_a_compute_instance_is_part_of_a_gpu_instance(profile: str, whole: str) -> None:
+    assert whole_profile(profile) == whole

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from turnout.epp.topology.mig_profiles import whole_profile
 from turnout.plugins.topology.machine import Gpu, Machine
+from turnout.plugins.topology.structure import whole_profile
 
 GPU_TYPE, GPU_MEMORY, GPU_COUNT = "gpu-type", "gpu-memory", "gpu-count"
 GPU_TOPOLOGY, MIG_CONFIG = "gpu-topology", "mig-config"

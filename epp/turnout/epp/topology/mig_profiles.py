@@ -7,8 +7,6 @@ import re
 # "MIG Device Names").
 _NAMED = re.compile(r"\bMIG ((?:[1-8]c\.)?[1-8]g\.[0-9]+gb(?:[+-][a-z.]+)*)\Z")
 
-_COMPUTE_PART = re.compile(r"\A[1-8]c\.")
-
 _EIGHTHS = 8
 _MIB_PER_GIB = 1024
 
@@ -17,11 +15,6 @@ def profile_in(name: str) -> str:
     """The profile in the name of a MIG device; empty if there is none."""
     found = _NAMED.search(name)
     return found[1] if found else ""
-
-
-def whole_profile(profile: str) -> str:
-    """The profile of the GPU instance in which a compute instance of this profile is."""
-    return _COMPUTE_PART.sub("", profile)
 
 
 def profile_of(gpu_slices: int, compute_slices: int, memory_mib: int, gpu_memory_mib: int) -> str:

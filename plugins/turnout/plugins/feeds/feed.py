@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -28,6 +29,8 @@ class Feed(Generic[T]):
     when its writer wrote it, as the file's time or the ``Last-Modified`` of the answer says, at the latest from when it
     was read. After ``max_age`` it is stale; None is never.
 
+    Documents are parsed in the ``executor``, or among all work of the loop for threads without one.
+
     A file is read at once. A URL is asked once ``run`` runs, which the owner calls from its own ``run``. The owner
     shows ``findings`` in its diagnosis and ``readings`` among its own.
 
@@ -41,6 +44,7 @@ class Feed(Generic[T]):
         parse: Callable[[bytes], T],
         wall_clock: WallClock,
         max_age: timedelta | None = None,
+        executor: Executor | None = None,
     ) -> None:
         if max_age is not None and max_age <= timedelta(0):
             raise ValueError(f"max_age must be above 0, got {max_age.total_seconds():g} s")
@@ -49,6 +53,7 @@ class Feed(Generic[T]):
         self._clock = wall_clock
         self._max_age = None if max_age is None else max_age.total_seconds()
         self._place = place_of(source)
+        self._executor = executor
         self._value: T | None = None
         self._dated = 0.0
         self._problem = ""
@@ -121,7 +126,8 @@ class Feed(Generic[T]):
         try:
             document = await self._place.look(self._clock.unix(self._now()))
             if document is not None:
-                value = await asyncio.to_thread(_parsed, self._parse, document.content)
+                loop = asyncio.get_running_loop()
+                value = await loop.run_in_executor(self._executor, _parsed, self._parse, document.content)
                 self._take(value, document, self._clock.unix(self._now()))
         except (UnreadableDocumentError, ValueError) as error:
             self._failed(error)

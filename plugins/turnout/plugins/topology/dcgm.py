@@ -12,9 +12,14 @@ from typing import Protocol
 
 from turnout.plugins.topology.keys import GpuState
 from turnout.plugins.topology.machine import MAX_GPUS
+from turnout.plugins.topology.structure import worst
 from turnout.plugins.topology.throttling import reasons
 
 MAX_ROWS = 16_384
+MAX_PROFILES = 16
+MAX_ROW_BYTES = 4_096
+"""Of a page, and of one row: a row has about 400 bytes. The parser's time grows with the square of a row's length."""
+
 _MIB = 2**20
 _MAX_VALUE = 1e15
 
@@ -22,7 +27,8 @@ _BUSY, _ACTIVE = "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
 _USED, _FREE = "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE"
 _WATTS, _LIMIT = "DCGM_FI_DEV_POWER_USAGE", "DCGM_FI_DEV_POWER_MGMT_LIMIT"
 _THROTTLES = ("DCGM_FI_DEV_CLOCKS_EVENT_REASONS", "DCGM_FI_DEV_CLOCK_THROTTLE_REASONS")
-_WANTED = frozenset((_BUSY, _ACTIVE, _USED, _FREE, _WATTS, _LIMIT, *_THROTTLES))
+_WANTED_BYTES = frozenset(name.encode() for name in (_BUSY, _ACTIVE, _USED, _FREE, _WATTS, _LIMIT, *_THROTTLES))
+_LONGEST_NAME = 64
 
 
 @dataclass(slots=True)
@@ -47,15 +53,18 @@ class DcgmPage:
 
     def profiles_of(self, owner: str) -> tuple[str, ...]:
         """The profiles of the slices that an endpoint has."""
-        return tuple(sorted({gpu.profile for gpu in self.gpus if gpu.owner == owner and gpu.profile}))
+        return tuple(sorted({gpu.profile for gpu in self.gpus if gpu.owner == owner and gpu.profile}))[:MAX_PROFILES]
 
     def state(self, owner: str, indices: Sequence[int], profiles: Sequence[str]) -> GpuState | None:
         """How an endpoint's part is: what the page says is its, else these GPUs or their slices of these profiles."""
         own = [gpu for gpu in self.gpus if gpu.owner == owner]
         if not own:
-            wanted = frozenset(indices)
+            wanted, sliced = frozenset(indices), frozenset(profiles)
             here = [gpu for gpu in self.gpus if not wanted or gpu.index in wanted]
-            own = [gpu for gpu in here if gpu.profile in profiles] if profiles else [g for g in here if not g.profile]
+            own = [gpu for gpu in here if gpu.profile in sliced] if sliced else [g for g in here if not g.profile]
+            if own and (sliced or not wanted):
+                # Which of them is the endpoint's is not known: as it is at the worst of them.
+                return worst([_state([gpu]) for gpu in own])
         return _state(own) if own else None
 
 
@@ -66,20 +75,14 @@ def parse_dcgm(content: bytes) -> DcgmPage:
         ValueError: it is no page of metrics, has none of DCGM, or too many rows.
     """
     found: dict[tuple[int, str, str], DcgmGpu] = {}
-    known = False
-    for rows, sample in enumerate(_samples(content), 1):
-        if rows > MAX_ROWS:
-            raise ValueError(f"it has more than {MAX_ROWS} rows")
-        known = known or sample.name.startswith("DCGM_")
+    for sample in _samples(_wanted_rows(content)):
         labels, index = sample.labels, _index(sample.labels.get("gpu", ""))
-        if index is None or sample.name not in _WANTED or not 0 <= sample.value < _MAX_VALUE:
+        if index is None or not 0 <= sample.value < _MAX_VALUE:
             continue
         key = (index, labels.get("UUID", ""), labels.get("GPU_I_ID", ""))
         gpu = found.setdefault(key, DcgmGpu(index, labels.get("GPU_I_PROFILE", "")))
         gpu.values[sample.name] = sample.value
         gpu.owner = gpu.owner or _owner(labels)
-    if not known:
-        raise ValueError("it has no metric of DCGM")
     return DcgmPage(tuple(found.values()))
 
 
@@ -92,13 +95,34 @@ class _Sample(Protocol):
     def value(self) -> float: ...
 
 
-def _samples(content: bytes) -> Iterable[_Sample]:
+def _wanted_rows(content: bytes) -> str:
+    """The rows of the page that matter: a page has three times as many, and parsing is what costs."""
+    rows, known = [], False
+    for row in content.splitlines():
+        known = known or row.startswith(b"DCGM_")
+        name = row[:_LONGEST_NAME].partition(b"{")[0]
+        if name in _WANTED_BYTES:
+            if len(row) > MAX_ROW_BYTES:
+                raise ValueError(f"a row has {len(row)} bytes, more than {MAX_ROW_BYTES}")
+            rows.append(row)
+    if not known:
+        raise ValueError("it has no metric of DCGM")
+    if len(rows) > MAX_ROWS:
+        raise ValueError(f"it has more than {MAX_ROWS} rows")
+    try:
+        return b"\n".join([*rows, b""]).decode()
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+
+
+def _samples(page: str) -> Iterable[_Sample]:
     from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415 - only who follows DCGM needs it
 
     try:
-        for family in text_string_to_metric_families(content.decode()):
+        for family in text_string_to_metric_families(page):
             yield from family.samples
-    except (IndexError, KeyError, UnicodeDecodeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        # The parser has more ways to fail than it says.
         raise ValueError(f"it is no page of metrics: {type(error).__name__}") from error
 
 

@@ -54,8 +54,8 @@ class Distances:
             self._sites[name] = site
             self._groups[name] = (is_known(place), place.rack, place.zone, place.region, site.exit_bytes)
             self._by_host.setdefault(site.host, set()).add(name)
-        if len(self._far) > 64 + 2 * len(self._sites):
-            # Groups of endpoints that left.
+        if len(self._far) > 64 + 2 * len(self._sites) or self._far_count > 1024 + 16 * len(self._sites):
+            # Most are of groups of endpoints that left, or soon asked for again.
             self._far, self._far_count = {}, 0
 
     def routes(self, name: str) -> Routes:

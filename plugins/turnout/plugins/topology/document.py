@@ -8,6 +8,9 @@ from turnout.plugins.topology.machine import SCHEMA, Machine
 
 MAX_BYTES = 4 * 1024 * 1024
 
+MAX_LINK_BYTES = 500 * 10**9
+"""Per second, of one NVLink or PCIe link each way: several times what the fastest do."""
+
 
 def encoded(machine: Machine) -> bytes:
     """The document as one line of JSON."""
@@ -50,9 +53,24 @@ def _check_consistent(machine: Machine) -> None:
             raise ValueError(f"GPU {gpu.index} is on socket {gpu.socket}, which is not listed")
         if any(link.peer_gpu == gpu.index for link in gpu.nvlinks):
             raise ValueError(f"GPU {gpu.index} has an NVLink to itself")
+    for gpu in machine.gpus:
+        if gpu.memory is not None and max(gpu.memory.free, gpu.memory.used) > gpu.memory.total:
+            raise ValueError(f"GPU {gpu.index} has more memory free or in use than there is")
+    _check_links(machine)
+
+
+def _check_links(machine: Machine) -> None:
+    """That there are no more ways between GPUs than these have links for."""
+    direct = {gpu.index: 0 for gpu in machine.gpus}
     active = {gpu.index: sum(link.active for link in gpu.nvlinks) for gpu in machine.gpus}
     for pair in machine.pairs:
         if pair.nvlinks > min(active[pair.a], active[pair.b]):
             raise ValueError(f"GPU {pair.a} to GPU {pair.b} has {pair.nvlinks} NVLinks, more than one of them has up")
+        if (pair.bytes_per_second or 0) > max(1, pair.nvlinks) * MAX_LINK_BYTES:
+            raise ValueError(f"GPU {pair.a} to GPU {pair.b} has {pair.bytes_per_second} bytes per second")
+        for index in (pair.a, pair.b) if not pair.switched else ():
+            direct[index] += pair.nvlinks
+            if direct[index] > active[index]:
+                raise ValueError(f"GPU {index} has more NVLinks to other GPUs than are up")
         if (pair.nvlinks > 0) != pair.link.startswith("NV"):
             raise ValueError(f"GPU {pair.a} to GPU {pair.b} is {pair.link!r} with {pair.nvlinks} NVLinks")

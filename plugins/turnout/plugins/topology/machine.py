@@ -15,7 +15,7 @@ from msgspec import Meta
 SCHEMA = "turnout.topology/v1"
 
 # Bounds of one document. More than these is no machine that we know of, but a driver or an agent that is broken.
-MAX_GPUS = 256
+MAX_GPUS = 64
 MAX_LINKS = 64
 MAX_MIG_INSTANCES = 64
 MAX_PROCESSES = 256

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 from turnout.plugins.topology.document import parse
@@ -15,10 +16,11 @@ MAX_MACHINES = 4_096
 
 @dataclass(frozen=True, slots=True)
 class MachineReading:
-    """A machine as it was at one moment, and what of it stays."""
+    """A machine as it was at one moment, and what of it stays. ``read_at`` is that moment, in seconds since 1970."""
 
     machine: Machine
     described: Described
+    read_at: float | None = None
 
 
 NO_MACHINES: Mapping[str, MachineReading] = MappingProxyType({})
@@ -60,5 +62,13 @@ def read_machines(content: bytes, before: Mapping[str, MachineReading] = NO_MACH
 def _reading(machine: Machine, before: Callable[[str], MachineReading | None]) -> MachineReading:
     lasting, earlier = structure(machine), before(machine.node)
     if earlier is not None and earlier.described.machine == lasting:
-        return MachineReading(machine, earlier.described)
-    return MachineReading(machine, Described(lasting, Ways.of(lasting)))
+        return MachineReading(machine, earlier.described, _unix(machine.read_at))
+    return MachineReading(machine, Described(lasting, Ways.of(lasting)), _unix(machine.read_at))
+
+
+def _unix(text: str) -> float | None:
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -32,6 +32,7 @@ class MachineSources:
         changed: Callable[[Sequence[str]], None],
     ) -> None:
         self._changed = changed
+        self._clock = clock
         self._listed = NO_MACHINES
         self._documents = None if documents is None else Feed(documents, self._read_listing, clock)
         self._listed = self._machines()
@@ -126,10 +127,15 @@ class MachineSources:
 
     def _fresh_reading(self, name: str, host: str, now: float) -> MachineReading | None:
         agent = None if self._agents is None else self._agents.fresh(name, now)
-        if agent is not None and agent.machine.node == host:
+        if agent is not None and agent.machine.node == host and self._is_young(agent, now):
             return agent
         age = None if self._documents is None else self._documents.age(now)
-        return self._machines().get(host) if age is not None and age <= self._max_age else None
+        listed = self._machines().get(host) if age is not None and age <= self._max_age else None
+        return listed if listed is not None and self._is_young(listed, now) else None
+
+    def _is_young(self, reading: MachineReading, now: float) -> bool:
+        """Whether the machine was read lately, by its own word: a file may be new, and what is in it old."""
+        return reading.read_at is None or self._clock.unix(now) - reading.read_at <= self._max_age
 
 
 def _description(reading: MachineReading | None) -> Described | None:
@@ -139,7 +145,8 @@ def _description(reading: MachineReading | None) -> Described | None:
 def _state(name: str, hardware: Hardware, source: MachineReading | DcgmPage) -> GpuState | None:
     if isinstance(source, DcgmPage):
         return source.state(name, hardware.gpus, hardware.mig_profiles)
-    return state_of(gpus_of(source.machine, hardware.gpus), hardware.mig_profiles)
+    gpus = gpus_of(source.machine, hardware.gpus)
+    return state_of(gpus, hardware.mig_profiles, certain=bool(hardware.gpus))
 
 
 def _page(content: bytes, _: DcgmPage | None) -> DcgmPage:

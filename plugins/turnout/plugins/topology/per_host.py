@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -44,6 +45,10 @@ class HostPages:
             raise ValueError(f"url must have either {{host}} or {{address}} in it, got {self.url!r}")
         self._source("host")
 
+    def where(self, endpoint: Endpoint, host: str) -> str:
+        """What the page depends on: the same page for all endpoints of which this is the same."""
+        return endpoint.address if "{address}" in self.url else host
+
     def source(self, endpoint: Endpoint, host: str) -> FeedSource | None:
         """Where the page of the endpoint's host is; None if that cannot be told."""
         if "{address}" in self.url:
@@ -81,14 +86,21 @@ class HostFeeds(Generic[T]):
         self._left_out = 0
         self._membership = asyncio.Event()
         self._turns = asyncio.Semaphore(MAX_AT_ONCE)
+        # One page at a time, so that those of a large pool do not take the interpreter from the loop all at once, and
+        # one that takes long holds up no other work for threads.
+        self._parsing = ThreadPoolExecutor(1, "host-pages")
 
     def follow(self, hosts: Iterable[tuple[Endpoint, str]]) -> None:
         """From now on these endpoints, on hosts with these names, are all there are."""
         feeds: dict[str, Feed[T]] = {}
         endpoints: dict[str, list[str]] = {}
         left_out: set[str] = set()
+        sources: dict[str, FeedSource | None] = {}
         for endpoint, host in hosts:
-            source = self._pages.source(endpoint, host)
+            where = self._pages.where(endpoint, host)
+            if where not in sources:
+                sources[where] = self._pages.source(endpoint, host)
+            source = sources[where]
             if source is None:
                 continue
             if source.url not in feeds and len(feeds) >= MAX_HOSTS:
@@ -141,7 +153,7 @@ class HostFeeds(Generic[T]):
         def parse(content: bytes) -> T:
             return self._parse(content, feed.value)
 
-        feed = Feed(source, parse, self._clock, self._max_age)
+        feed = Feed(source, parse, self._clock, self._max_age, self._parsing)
         return feed
 
     def _looked(self, url: str) -> None:

@@ -26,7 +26,7 @@ from turnout.plugins.topology.machine_sources import MachineSources
 from turnout.plugins.topology.network import DEFAULT_NETWORK, Network
 from turnout.plugins.topology.per_host import HostPages
 from turnout.plugins.topology.places import PLACE_LABELS, PlaceLabels
-from turnout.plugins.topology.sites import site_of
+from turnout.plugins.topology.sites import Described, site_of
 
 DEFAULT_NAME = PluginName(DEFAULT_PRODUCER)
 DEFAULT_PLACES = PlaceLabels()
@@ -39,12 +39,13 @@ MAX_SHOWN = 1_000
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """An endpoint of the pool, what its labels say, and what is wrong with that."""
+    """An endpoint of the pool, what its labels say, what is wrong with that, and by what it was placed."""
 
     endpoint: Endpoint
     place: Place
     stated: Stated
     problems: Sequence[str] = ()
+    placed: tuple[Described | None, Stated, Sequence[str]] | None = None
 
 
 class TopologyProducer:
@@ -181,13 +182,18 @@ class TopologyProducer:
                 continue
             stated = _with_owned(member.stated, name, self._sources.page(name))
             found, lies = self._sources.described(name, member.place.host)
+            if member.placed == (found, stated, lies):
+                continue
             site, problems = site_of(member.place, stated, found)
             self._distances.place(name, site)
-            self._members[name] = replace(member, problems=(*problems, *lies))
+            self._members[name] = replace(member, problems=(*problems, *lies), placed=(found, stated, lies))
 
     def _findings(self, name: str, member: _Member | None, hardware: Hardware | None) -> Iterable[Finding]:
         for problem in member.problems if member is not None else ():
             yield Finding("contradictory-topology", problem, name)
+        state = None if hardware is None else self.state(name, self._now)
+        if state is not None and state.lost:
+            yield Finding("lost-gpu", "has a GPU that fell off the bus, or needs a reset", name)
         if hardware is None:
             yield Finding("no-topology", "has no label that says where it runs; see topology-producer", name)
         elif hardware.mig_profiles and not hardware.gpus:

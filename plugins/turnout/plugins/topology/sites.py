@@ -11,8 +11,8 @@ from turnout.plugins.topology.hardware_labels import Stated
 from turnout.plugins.topology.keys import Hardware, Place, Reach, Route
 from turnout.plugins.topology.machine import Gpu, Machine
 from turnout.plugins.topology.network import Network
-from turnout.plugins.topology.structure import gpus_of, slices_of
-from turnout.plugins.topology.ways import Ways, assumed
+from turnout.plugins.topology.structure import gpus_of, slices_of, whole_profile
+from turnout.plugins.topology.ways import Ways, assumed, best, worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Site:
         if ways is None or not pairs or not all(a in ways.gpus and b in ways.gpus for a, b in pairs):
             nvlink = p2p and bool(self.nvlink and other.nvlink)
             return assumed(Reach.NVLINK if nvlink else Reach.NODE, network)
-        best = max if self.certain and other.certain else min
-        return best(ways.routes(pairs, network, p2p=p2p), key=lambda route: (route.bytes_per_second, -route.reach))
+        routes = ways.routes(pairs, network, p2p=p2p)
+        return best(routes) if self.certain and other.certain else worst(routes)
 
 
 def site_of(place: Place, stated: Stated, described: Described | None) -> tuple[Site | None, Sequence[str]]:
@@ -66,7 +66,7 @@ def site_of(place: Place, stated: Stated, described: Described | None) -> tuple[
     machine = described.machine
     problems = [*stated.problems, *_contradictions(stated, machine)]
     gpus = gpus_of(machine, stated.gpus)
-    certain = len(gpus) == (len(stated.gpus) or stated.gpu_count)
+    certain = bool(stated.gpus) and len(gpus) == len(stated.gpus)
     if not certain:
         gpus = machine.gpus
     exits = [gpu.pcie.bytes_per_second for gpu in gpus if gpu.pcie.bytes_per_second is not None]
@@ -85,7 +85,7 @@ def _by_labels(place: Place, stated: Stated) -> Site | None:
     hardware = Hardware(
         place,
         stated.gpu_type,
-        len(stated.gpus) or stated.gpu_count or stated.host_gpu_count,
+        len(stated.gpus) or stated.gpu_count,
         stated.gpu_memory,
         stated.gpus,
         mig_profiles=stated.mig_profiles,
@@ -96,7 +96,7 @@ def _by_labels(place: Place, stated: Stated) -> Site | None:
 
 
 def _measured(place: Place, stated: Stated, ways: Ways, gpus: Sequence[Gpu], *, certain: bool) -> Hardware:
-    profiles = stated.mig_profiles or tuple(sorted({one.profile for one in slices_of(gpus, ()) if one.profile}))
+    profiles = _profiles(stated, gpus)
     sockets = {gpu.socket for gpu in gpus}
     generations = [gpu.pcie.generation for gpu in gpus if gpu.pcie.generation is not None]
     names = {gpu.name for gpu in gpus}
@@ -104,7 +104,7 @@ def _measured(place: Place, stated: Stated, ways: Ways, gpus: Sequence[Gpu], *, 
     return Hardware(
         place,
         next(iter(names)) if len(names) == 1 and "" not in names else stated.gpu_type,
-        len(gpus) if certain else stated.gpu_count or stated.host_gpu_count,
+        len(gpus) if certain else stated.gpu_count,
         _memory(gpus, profiles) or stated.gpu_memory,
         tuple(gpu.index for gpu in gpus) if certain else (),
         bandwidth,
@@ -125,8 +125,16 @@ def _group(ways: Ways, gpus: Sequence[Gpu]) -> tuple[float | None, bool | None]:
     return narrowest, all(pair is not None and pair.nvlinks > 0 for pair in pairs)
 
 
+def _profiles(stated: Stated, gpus: Sequence[Gpu]) -> tuple[str, ...]:
+    """The slices that the endpoint may be on: of those that there are the stated ones, or all if there are none."""
+    there = {whole_profile(one.profile) for one in slices_of(gpus, ()) if one.profile}
+    if not there and all(gpu.mig_enabled is None for gpu in gpus):
+        return stated.mig_profiles
+    return tuple(sorted(there.intersection(stated.mig_profiles) or there))
+
+
 def _memory(gpus: Sequence[Gpu], profiles: Sequence[str]) -> int | None:
-    parts = (slices_of(gpus, profiles) if profiles else gpus) or gpus
+    parts = slices_of(gpus, profiles) if profiles else gpus
     return min((part.memory.total for part in parts if part.memory is not None), default=None)
 
 
@@ -137,12 +145,17 @@ def _contradictions(stated: Stated, machine: Machine) -> Iterator[str]:
         yield f"labels say that it has GPU {', '.join(missing[:8])}, and {machine.node} has {len(there)} GPUs"
         return
     gpus = gpus_of(machine, stated.gpus)
-    found = {one.profile for gpu in gpus for one in gpu.mig_instances}
+    found = {whole_profile(one.profile) for gpu in gpus for one in gpu.mig_instances}
     absent = [profile for profile in stated.mig_profiles if profile not in found]
     if absent:
         yield f"labels say that it is on a slice {', '.join(absent[:8])}, of which {machine.node} has none"
-    if stated.gpu_count is not None and not stated.mig_profiles and stated.gpu_count > len(there):
-        yield f"labels say that it has {stated.gpu_count} GPUs, and {machine.node} has {len(there)}"
+    count = stated.gpu_count if not stated.mig_profiles else None
+    if count is not None and count > len(there):
+        yield f"labels say that it has {count} GPUs, and {machine.node} has {len(there)}"
+    if count is not None and stated.gpus and count != len(stated.gpus):
+        yield f"labels say that it has {count} GPUs, and name {len(stated.gpus)}"
+    if stated.host_gpu_count not in (None, len(there)):
+        yield f"labels say that {machine.node} has {stated.host_gpu_count} GPUs, and it has {len(there)}"
     names = {"-".join(gpu.name.split()).casefold() for gpu in gpus if gpu.name}
     if stated.gpu_type and names and not any(_is_kind(stated.gpu_type.casefold(), name) for name in names):
         yield f"labels say that its GPUs are {stated.gpu_type}, and {machine.node} has {', '.join(sorted(names))}"

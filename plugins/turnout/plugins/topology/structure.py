@@ -1,12 +1,16 @@
 """What of a machine stays as it is from one reading to the next, and how its GPUs are at the moment. Pure."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace as replace_fields
 from statistics import fmean
 
 from msgspec.structs import replace
 
 from turnout.plugins.topology.keys import GpuState
 from turnout.plugins.topology.machine import Gpu, Machine, Memory, MigInstance, Pcie, Power
+
+_COMPUTE_PART = re.compile(r"\A[1-8]c\.")
 
 
 def structure(machine: Machine) -> Machine:
@@ -41,29 +45,80 @@ def gpus_of(machine: Machine, indices: Sequence[int]) -> Sequence[Gpu]:
     return [gpu for gpu in machine.gpus if gpu.index in wanted]
 
 
+def whole_profile(profile: str) -> str:
+    """The profile of the GPU instance in which a compute instance of this profile is."""
+    return _COMPUTE_PART.sub("", profile)
+
+
 def slices_of(gpus: Sequence[Gpu], profiles: Sequence[str]) -> Sequence[MigInstance]:
-    """The MIG instances on these GPUs, those of the profiles if any are named."""
-    instances = [one for gpu in gpus for one in gpu.mig_instances]
-    return [one for one in instances if one.profile in profiles] if profiles else instances
+    """The GPU instances on these GPUs, those of the profiles if any are named; several devices may be parts of one."""
+    wanted = frozenset(profiles)
+    found: dict[tuple[int, int | None, int], MigInstance] = {}
+    for gpu in gpus:
+        for one in gpu.mig_instances:
+            if not wanted or whole_profile(one.profile) in wanted:
+                apart = one.index if one.gpu_instance is None else -1
+                found.setdefault((gpu.index, one.gpu_instance, apart), one)
+    return list(found.values())
 
 
-def state_of(gpus: Sequence[Gpu], profiles: Sequence[str]) -> GpuState | None:
+def state_of(gpus: Sequence[Gpu], profiles: Sequence[str], *, certain: bool = True) -> GpuState | None:
     """How these GPUs, or the slices of these profiles on them, are; None without any.
 
-    A slice has memory of its own and shares everything else with its GPU, whose utilization no driver tells then.
+    They are taken together if the endpoint certainly has all of them. Otherwise it is as it is at the worst of them,
+    and of slices as well, of which the endpoint has one. A slice has memory of its own and shares everything else with
+    its GPU, whose utilization no driver tells then.
     """
     if not gpus:
         return None
-    slices = slices_of(gpus, profiles)
-    memories = [part.memory for part in (slices or gpus)]
-    known = [memory for memory in memories if memory is not None]
+    slices = slices_of(gpus, profiles) if profiles else ()
+    whole = worst([_state((gpu,), gpu.memory) for gpu in gpus]) if not certain else _together(gpus)
+    if not profiles:
+        return whole
+    memories = [one.memory for one in slices if one.memory is not None]
+    least = min(memories, key=lambda memory: memory.free) if memories and len(memories) == len(slices) else None
+    return replace_fields(
+        whole,
+        memory_free=None if least is None else least.free,
+        memory_total=None if least is None else least.total,
+    )
+
+
+def worst(states: Sequence[GpuState]) -> GpuState:
+    """As it is at the worst of these, each figure by itself; lost only if all are."""
+    fullest = min(
+        (state for state in states if state.memory_free is not None),
+        key=lambda state: state.memory_free or 0,
+        default=GpuState(),
+    )
+    known = [state.throttled for state in states if state.throttled is not None]
+    return GpuState(
+        memory_free=fullest.memory_free,
+        memory_total=fullest.memory_total,
+        utilization=max((state.utilization for state in states if state.utilization is not None), default=None),
+        power=max((state.power for state in states if state.power is not None), default=None),
+        throttled=frozenset(word for words in known for word in words) if known else None,
+        lost=all(state.lost for state in states),
+    )
+
+
+def _together(gpus: Sequence[Gpu]) -> GpuState:
+    memories = [gpu.memory for gpu in gpus if gpu.memory is not None]
+    total = Memory(
+        total=sum(memory.total for memory in memories),
+        used=sum(memory.used for memory in memories),
+        free=sum(memory.free for memory in memories),
+    )
+    return _state(gpus, total if len(memories) == len(gpus) else None)
+
+
+def _state(gpus: Sequence[Gpu], memory: Memory | None) -> GpuState:
     throttles = [gpu.throttled for gpu in gpus if gpu.throttled is not None]
     busy = [gpu.utilization for gpu in gpus if gpu.utilization is not None]
     power = [gpu.power.watts / gpu.power.limit_watts for gpu in gpus if gpu.power.watts and gpu.power.limit_watts]
-    complete = len(known) == len(memories)
     return GpuState(
-        memory_free=sum(memory.free for memory in known) if complete else None,
-        memory_total=sum(memory.total for memory in known) if complete else None,
+        memory_free=None if memory is None else memory.free,
+        memory_total=None if memory is None else memory.total,
         utilization=fmean(busy) if busy else None,
         power=max(power, default=None),
         throttled=frozenset(word for words in throttles for word in words) if throttles else None,
