@@ -109,17 +109,25 @@ class Feed(Generic[T]):
         yield GaugeReading("feed_written_timestamp_seconds", written, self._dated, labels)
         yield CounterReading("feed_failures_total", "Looks at a feed that gave no good value.", self._failures, labels)
 
-    async def run(self, looked: Callable[[], None] | None = None, turns: asyncio.Semaphore | None = None) -> None:
+    async def run(
+        self,
+        looked: Callable[[], None] | None = None,
+        turns: asyncio.Semaphore | None = None,
+        first_pause: float = 1.0,
+    ) -> None:
         """Looks again and again, until cancelled; ``looked`` is called after each look.
 
-        Feeds that share ``turns`` look at most so many at a time.
+        Feeds that share ``turns`` look at most so many at a time. The first pause is ``first_pause`` times as long as
+        the others, so that feeds that begin together do not go on together.
         """
+        share = first_pause
         while True:
             async with turns or nullcontext():
                 await self.refresh()
             if looked is not None:
                 looked()
-            await asyncio.sleep(self._pause())
+            await asyncio.sleep(share * self._pause())
+            share = 1.0
 
     async def refresh(self) -> None:
         """Looks once. What goes wrong is the ``problem``."""

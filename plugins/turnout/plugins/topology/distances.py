@@ -15,7 +15,7 @@ from turnout.plugins.topology.places import is_known, reach_between
 from turnout.plugins.topology.sites import Site
 from turnout.plugins.topology.ways import between_hosts
 
-MAX_ROUTES = 1_000_000
+MAX_ROUTES = 250_000
 """Kept on hosts, and between groups; beyond, they are worked out anew. Hosts have few endpoints, pools few groups."""
 
 _Group: TypeAlias = tuple[bool, str, str, str, int | None]

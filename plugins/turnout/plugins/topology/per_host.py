@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Generic, TypeVar
+from zlib import crc32
 
 from turnout.framework import Endpoint, Finding, WallClock
 from turnout.plugins.feeds.feed import Feed
@@ -146,7 +147,9 @@ class HostFeeds(Generic[T]):
                 for feed in asking.keys() - wanted.keys():
                     asking.pop(feed).cancel()
                 for feed in wanted.keys() - asking.keys():
-                    asking[feed] = tasks.create_task(feed.run(partial(self._looked, wanted[feed]), self._turns))
+                    url = wanted[feed]
+                    looking = feed.run(partial(self._looked, url), self._turns, crc32(url.encode()) / 2**32)
+                    asking[feed] = tasks.create_task(looking)
                 await self._membership.wait()
 
     def _feed(self, source: FeedSource) -> Feed[T]:
