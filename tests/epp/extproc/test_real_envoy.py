@@ -237,7 +237,8 @@ async def test_a_stream_is_closed_with_the_decision_when_the_end_comes_by_access
         writer.write(head("POST", "content-length: 2") + b"ab")
         await reader.readuntil(b"target")
         await exchange.closed.wait()
-        await rig.gateway.epp.stop()
+        # A response has all arrived a moment before its stream has ended.
+        await rig.gateway.epp.stop(open_streams_seconds=5.0)
         assert rig.gateway.epp.stats.ended == {"OK": 1}
         assert exchange.finished == []
         assert not reader.at_eof()
@@ -260,7 +261,8 @@ async def test_a_stream_is_closed_with_the_first_piece_and_the_rest_arrives(endi
         assert answer.body == b"target" + b"".join(pieces)
         assert exchange.seen_body == b"target"
         assert exchange.finished == []
-        await rig.gateway.epp.stop()
+        # A response has all arrived a moment before its stream has ended.
+        await rig.gateway.epp.stop(open_streams_seconds=5.0)
         assert rig.gateway.epp.stats.ended == {"OK": 1}
 
 
@@ -276,7 +278,8 @@ async def test_pieces_that_cross_the_end_of_the_stream_arrive_in_order() -> None
             assert answer.body == b"target" + b"".join(pieces)
             await exchange.closed.wait()
             assert answer.body.startswith(exchange.seen_body)
-        await rig.gateway.epp.stop()
+        # A response has all arrived a moment before its stream has ended.
+        await rig.gateway.epp.stop(open_streams_seconds=5.0)
         assert rig.gateway.epp.stats.ended == {"OK": 20}
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import datetime
 from itertools import combinations
 from pathlib import Path
 
@@ -78,7 +79,9 @@ def test_the_document_feeds_the_data_layer_unchanged(
 ) -> None:
     file = tmp_path / "topology.json"
     file.write_text(printed_by(any_machine, "--json"))
-    producer = TopologyProducer(WallClock(file.stat().st_mtime), FeedSource(file=str(file)))
+    # At the moment at which it was read, however long ago that is.
+    read_at = datetime.fromisoformat(machine.read_at).timestamp()
+    producer = TopologyProducer(WallClock(read_at), FeedSource(file=str(file)))
     names = {gpu.index: f"on-gpu-{gpu.index}" for gpu in machine.gpus}
     labels = {index: {"kubernetes.io/hostname": "worker-7", "turnout/gpus": str(index)} for index in names}
     pool = [make_endpoint(name, labels=labels[index]) for index, name in names.items()]
