@@ -100,15 +100,18 @@ class Outlooks:
         found = self._everywhere(roles, endpoints, topology, trusting=False)
         if not found.truncated:
             return found
-        others = [self._on_single_hosts(roles, endpoints, topology, trusting=False)]
+        options = [found]
+        if self._ties.needs_bandwidth:
+            near = self._ties.among(endpoints, topology, trusting=False, near=True)
+            options.append(best_gang(roles, near, self._max_steps))
         if held:
-            ties = self._ties.among(endpoints, topology, trusting=False)
             own = [
                 Role(role.count, [candidate for candidate in role.candidates if candidate.name in names])
                 for role, names in zip(roles, held, strict=True)
             ]
-            others.append(best_gang(own, ties, self._max_steps))
-        return replace(max(found, *others, key=lambda each: each.score), truncated=True)
+            ties = self._ties.among(endpoints, topology, trusting=False)
+            options.append(best_gang(own, ties, self._max_steps))
+        return replace(max(options, key=lambda each: each.score), truncated=True)
 
     def _found(
         self, kept: _Kept, sizes: Sizes, free: Sequence[Endpoint], topology: Topology | None, now: float
@@ -149,18 +152,13 @@ class Outlooks:
             for member, size in zip(self._shape.members, sizes, strict=True)
         ]
         if self._ties.needs_bandwidth:
-            found = self._on_single_hosts(roles, endpoints, topology, trusting=True)
+            near = self._ties.among(endpoints, topology, trusting=True, near=True)
+            found = best_gang(roles, near, self._max_steps)
             if found.gang is not None:
                 return found
             if not thorough:
                 return replace(found, truncated=True)
         return self._everywhere(roles, endpoints, topology, trusting=True)
-
-    def _on_single_hosts(
-        self, roles: Sequence[Role], endpoints: Sequence[Endpoint], topology: Topology | None, *, trusting: bool
-    ) -> Found:
-        near = self._ties.among(endpoints, topology, trusting=trusting, near=True)
-        return best_gang(roles, near, self._max_steps)
 
     def _everywhere(
         self, roles: Sequence[Role], endpoints: Sequence[Endpoint], topology: Topology | None, *, trusting: bool

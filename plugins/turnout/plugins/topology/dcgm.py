@@ -7,12 +7,11 @@ there is none of may be written as a number near 2^63.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Protocol
 
 from turnout.plugins.topology.keys import GpuState
 from turnout.plugins.topology.machine import MAX_GPUS
-from turnout.plugins.topology.structure import worst
+from turnout.plugins.topology.structure import together, worst
 from turnout.plugins.topology.throttling import reasons
 
 MAX_ROWS = 16_384
@@ -64,8 +63,8 @@ class DcgmPage:
             own = [gpu for gpu in here if gpu.profile in sliced] if sliced else [g for g in here if not g.profile]
             if own and (sliced or not wanted):
                 # Which of them is the endpoint's is not known: as it is at the worst of them.
-                return worst([_state([gpu]) for gpu in own])
-        return _state(own) if own else None
+                return worst([_state(gpu) for gpu in own])
+        return together([_state(gpu) for gpu in own]) if own else None
 
 
 def parse_dcgm(content: bytes) -> DcgmPage:
@@ -138,21 +137,16 @@ def _owner(labels: Mapping[str, str]) -> str:
     return f"{namespace}/{name}" if name and namespace else ""
 
 
-def _state(gpus: Sequence[DcgmGpu]) -> GpuState:
-    def all_of(name: str) -> float | None:
-        values = [gpu.values.get(name) for gpu in gpus]
-        return None if None in values else sum(value or 0.0 for value in values)
-
-    used, free = all_of(_USED), all_of(_FREE)
-    busy = [share for gpu in gpus if (share := _busy(gpu)) is not None]
-    power = [gpu.values[_WATTS] / gpu.values[_LIMIT] for gpu in gpus if _WATTS in gpu.values and gpu.values.get(_LIMIT)]
-    slowed = [int(gpu.values[name]) for gpu in gpus for name in _THROTTLES if name in gpu.values]
+def _state(gpu: DcgmGpu) -> GpuState:
+    values = gpu.values
+    free, used, watts, limit = (values.get(name) for name in (_FREE, _USED, _WATTS, _LIMIT))
+    slowed = [reasons(int(values[name])) for name in _THROTTLES if name in values]
     return GpuState(
         memory_free=None if free is None else int(free) * _MIB,
         memory_total=None if free is None or used is None else int(free + used) * _MIB,
-        utilization=fmean(busy) if busy else None,
-        power=max(power, default=None),
-        throttled=frozenset(word for bits in slowed for word in reasons(bits)) if slowed else None,
+        utilization=_busy(gpu),
+        power=watts / limit if watts is not None and limit else None,
+        throttled=frozenset().union(*slowed) if slowed else None,
     )
 
 

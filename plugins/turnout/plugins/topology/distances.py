@@ -6,7 +6,6 @@ each two endpoints. Both are kept until an endpoint changes, which drops what wa
 lookup costs a few lookups of dictionaries, whatever the size of the pool.
 """
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 from turnout.plugins.topology.keys import Reach, Route, Routes
@@ -37,10 +36,6 @@ class Distances:
     def site(self, name: str) -> Site | None:
         """The site of an endpoint; None if nothing is known."""
         return self._sites.get(name)
-
-    def names(self) -> Sequence[str]:
-        """All endpoints with a site."""
-        return tuple(self._sites)
 
     def place(self, name: str, site: Site | None) -> None:
         """From now on the endpoint is there; None: nothing is known of it, or it left."""

@@ -127,10 +127,14 @@ def _group(ways: Ways, gpus: Sequence[Gpu]) -> tuple[float | None, bool | None]:
 
 def _profiles(stated: Stated, gpus: Sequence[Gpu]) -> tuple[str, ...]:
     """The slices that the endpoint may be on: of those that there are the stated ones, or all if there are none."""
-    there = {whole_profile(one.profile) for one in slices_of(gpus, ()) if one.profile}
+    there = _profiles_there(gpus)
     if not there and all(gpu.mig_enabled is None for gpu in gpus):
         return stated.mig_profiles
     return tuple(sorted(there.intersection(stated.mig_profiles) or there))
+
+
+def _profiles_there(gpus: Sequence[Gpu]) -> set[str]:
+    return {whole_profile(one.profile) for one in slices_of(gpus, ()) if one.profile}
 
 
 def _memory(gpus: Sequence[Gpu], profiles: Sequence[str]) -> int | None:
@@ -145,8 +149,8 @@ def _contradictions(stated: Stated, machine: Machine) -> Iterator[str]:
         yield f"labels say that it has GPU {', '.join(missing[:8])}, and {machine.node} has {len(there)} GPUs"
         return
     gpus = gpus_of(machine, stated.gpus)
-    found = {whole_profile(one.profile) for gpu in gpus for one in gpu.mig_instances}
-    absent = [profile for profile in stated.mig_profiles if profile not in found]
+    sliced = _profiles_there(gpus)
+    absent = [profile for profile in stated.mig_profiles if profile not in sliced]
     if absent:
         yield f"labels say that it is on a slice {', '.join(absent[:8])}, of which {machine.node} has none"
     count = stated.gpu_count if not stated.mig_profiles else None

@@ -1,7 +1,7 @@
 """What of a machine stays as it is from one reading to the next, and how its GPUs are at the moment. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace as replace_fields
 from statistics import fmean
 
@@ -71,16 +71,30 @@ def state_of(gpus: Sequence[Gpu], profiles: Sequence[str], *, certain: bool = Tr
     """
     if not gpus:
         return None
-    slices = slices_of(gpus, profiles) if profiles else ()
-    whole = worst([_state((gpu,), gpu.memory) for gpu in gpus]) if not certain else _together(gpus)
+    states = [_state(gpu) for gpu in gpus]
+    whole = together(states) if certain else worst(states)
     if not profiles:
         return whole
+    slices = slices_of(gpus, profiles)
     memories = [one.memory for one in slices if one.memory is not None]
     least = min(memories, key=lambda memory: memory.free) if memories and len(memories) == len(slices) else None
     return replace_fields(
         whole,
         memory_free=None if least is None else least.free,
         memory_total=None if least is None else least.total,
+    )
+
+
+def together(states: Sequence[GpuState]) -> GpuState:
+    """All of these as one: memory if it is known of all, and lost if one is."""
+    busy = [state.utilization for state in states if state.utilization is not None]
+    return GpuState(
+        memory_free=_sum([state.memory_free for state in states]),
+        memory_total=_sum([state.memory_total for state in states]),
+        utilization=fmean(busy) if busy else None,
+        power=_most(state.power for state in states),
+        throttled=_any_throttled(states),
+        lost=any(state.lost for state in states),
     )
 
 
@@ -91,36 +105,37 @@ def worst(states: Sequence[GpuState]) -> GpuState:
         key=lambda state: state.memory_free or 0,
         default=GpuState(),
     )
-    known = [state.throttled for state in states if state.throttled is not None]
     return GpuState(
         memory_free=fullest.memory_free,
         memory_total=fullest.memory_total,
-        utilization=max((state.utilization for state in states if state.utilization is not None), default=None),
-        power=max((state.power for state in states if state.power is not None), default=None),
-        throttled=frozenset(word for words in known for word in words) if known else None,
+        utilization=_most(state.utilization for state in states),
+        power=_most(state.power for state in states),
+        throttled=_any_throttled(states),
         lost=all(state.lost for state in states),
     )
 
 
-def _together(gpus: Sequence[Gpu]) -> GpuState:
-    memories = [gpu.memory for gpu in gpus if gpu.memory is not None]
-    total = Memory(
-        total=sum(memory.total for memory in memories),
-        used=sum(memory.used for memory in memories),
-        free=sum(memory.free for memory in memories),
-    )
-    return _state(gpus, total if len(memories) == len(gpus) else None)
+def _sum(sizes: Sequence[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
 
 
-def _state(gpus: Sequence[Gpu], memory: Memory | None) -> GpuState:
-    throttles = [gpu.throttled for gpu in gpus if gpu.throttled is not None]
-    busy = [gpu.utilization for gpu in gpus if gpu.utilization is not None]
-    power = [gpu.power.watts / gpu.power.limit_watts for gpu in gpus if gpu.power.watts and gpu.power.limit_watts]
+def _most(shares: Iterable[float | None]) -> float | None:
+    return max((share for share in shares if share is not None), default=None)
+
+
+def _any_throttled(states: Sequence[GpuState]) -> frozenset[str] | None:
+    known = [state.throttled for state in states if state.throttled is not None]
+    return frozenset().union(*known) if known else None
+
+
+def _state(gpu: Gpu) -> GpuState:
+    watts, limit = gpu.power.watts, gpu.power.limit_watts
     return GpuState(
-        memory_free=None if memory is None else memory.free,
-        memory_total=None if memory is None else memory.total,
-        utilization=fmean(busy) if busy else None,
-        power=max(power, default=None),
-        throttled=frozenset(word for words in throttles for word in words) if throttles else None,
-        lost=any(gpu.lost for gpu in gpus),
+        memory_free=None if gpu.memory is None else gpu.memory.free,
+        memory_total=None if gpu.memory is None else gpu.memory.total,
+        utilization=gpu.utilization,
+        power=watts / limit if watts and limit else None,
+        throttled=None if gpu.throttled is None else frozenset(gpu.throttled),
+        lost=gpu.lost,
     )
