@@ -70,8 +70,8 @@ class PredictedLatencyProducer:
     Requests without targets of their own have ``default_ttft_target`` and ``default_tpot_target``, if any;
     ``slo_buffer_factor`` multiplies targets.
 
-    Where the profile ``prefill`` picked another endpoint than the destination, the prompt is that one's work, and the
-    first token, less a step of the destination, teaches about it; without first pieces nothing is learnt then.
+    Where the profile that prefills picked another endpoint than the destination, the prompt is that one's work, and the
+    first token, less a step of the destination and the transfer, teaches about it; without first pieces nothing does.
 
     Answers are expected to be as long as those that were seen, ``expected_output_tokens`` until there are some, and at
     most what the request allows. ``max_running_requests`` is how many requests an engine runs at once, 0 for the most
